@@ -1,0 +1,161 @@
+"""What all data sets share: settings, the three splits, tensors on the device, loaders, and a fingerprint."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+
+from configs.settings import UserError, setting
+from datamodules import split
+from datamodules.batches import AUGMENTATIONS, CROP_PADDING, EVALUATION_BATCH, Batches
+from datamodules.scaling import SCALINGS, Scaling, center_crop, check_scaling, fit
+
+
+@dataclass
+class DataConfig:
+    """Settings of every data set."""
+
+    name: str = ""
+    scaling: str = setting(
+        "symmetric",
+        "pixels to inputs: [-1,1]; per-channel mean 0, deviation 1; whitened; above 127 or not",
+        choices=SCALINGS,
+    )
+    center_crop: int | None = setting(None, "side of the middle square that is kept, null: the whole image", low=1)
+    augment: str = setting(
+        "none",
+        f"of training images: random crop out of {CROP_PADDING} black pixels around, mirroring",
+        choices=AUGMENTATIONS,
+    )
+
+
+class Examples(NamedTuple):
+    """images uint8 [N, C, H, W] with values 0..255, labels int64 [N]."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+
+
+class DataModule(pl.LightningDataModule):
+    """Official training set → training and validation by `split_seed`; the official test set waits for `setup("test")`.
+
+    A data set gives `Config`, `label`, `mirror`, `read_train`, `read_test`, `draw_validation` and, where it can be had,
+    a download in `fetch`. After `setup("fit")`: `input_shape` (C, H, W), `classes`, `sizes`, `fingerprint`.
+
+    seed: of the training order and augmentation. limit: number of training examples kept, 0 = all; the validation
+    set stays whole. device: where all tensors lie.
+    """
+
+    Config: ClassVar[type[DataConfig]]
+    label: str  # what the record and the tables call the data
+    classes: int
+    mirror: ClassVar[bool] = True  # whether a mirrored image is still of its class
+
+    def __init__(
+        self,
+        config: Any,
+        data_dir: str | Path,
+        *,
+        batch_size: int,
+        seed: int,
+        split_seed: int,
+        limit: int = 0,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        super().__init__()
+        self.config, self.data_dir, self.device = config, Path(data_dir).expanduser(), torch.device(device)
+        self.batch_size, self.seed, self.split_seed, self.limit = batch_size, seed, split_seed, limit
+        self.sizes: dict[str, int | None] = {"train": None, "validation": None, "test": None}
+        self.input_shape: tuple[int, int, int]
+        self.fingerprint: str
+        self._fetched = False
+        self._scaling: Scaling
+        self._loaders: dict[str, Batches] = {}
+        if config.augment == "crop_flip" and not self.mirror:
+            raise UserError(f"dataset.augment=crop_flip: a mirrored image of {config.name} is no digit; use crop")
+
+    def fetch(self) -> None:
+        """Makes sure that the files are there: downloads them or raises UserError."""
+
+    def read_train(self) -> Examples:
+        """The official training set, in its order."""
+        raise NotImplementedError
+
+    def read_test(self) -> Examples:
+        """The official test set, in its order."""
+        raise NotImplementedError
+
+    def draw_validation(self, labels: np.ndarray) -> np.ndarray:
+        """Sorted indices into the official training set, a function of `split_seed` and the labels."""
+        raise NotImplementedError
+
+    def prepare_data(self) -> None:
+        if not self._fetched:
+            self.fetch()
+            self._fetched = True
+
+    def setup(self, stage: str | None = None) -> None:
+        """Reads what the stage needs, once: the test set for "test", else training and validation."""
+        if "train" not in self._loaders:
+            self._setup_train()
+        if stage == "test" and "test" not in self._loaders:
+            test = self.read_test()
+            self._loaders["test"] = self._evaluation(self._place(test.images), test.labels)
+            self.sizes["test"] = len(test.labels)
+
+    def train_dataloader(self) -> Batches:
+        return self._loaders["train"]
+
+    def val_dataloader(self) -> Batches:
+        return self._loaders["validation"]
+
+    def test_dataloader(self) -> Batches:
+        return self._loaders["test"]
+
+    def _setup_train(self) -> None:
+        official = self.read_train()
+        validation = self.draw_validation(official.labels.numpy())
+        train = split.rest(len(official.labels), validation)
+        if self.limit:
+            train = train[split.draw(len(train), self.limit, self.split_seed)]
+        if len(train) < 2 or len(validation) < 1:
+            raise UserError(
+                f"{self.label}: {len(train)} training and {len(validation)} validation examples are too few"
+            )
+        self.fingerprint = _hash(official.images.numpy(), official.labels.numpy(), train, validation)
+        self.sizes |= {"train": len(train), "validation": len(validation)}
+
+        images = self._place(official.images[torch.from_numpy(train)])
+        channels, height, width = images.shape[1:]
+        self.input_shape = (channels, height, width)
+        check_scaling(self.config.scaling, self.input_shape)
+        self._scaling = fit(self.config.scaling, images)
+        self._loaders["train"] = Batches(
+            self._scaling.store(images),
+            official.labels[torch.from_numpy(train)].to(self.device),
+            self.batch_size,
+            self._scaling,
+            seed=self.seed,
+            augment=self.config.augment,
+        )
+        index = torch.from_numpy(validation)
+        self._loaders["validation"] = self._evaluation(self._place(official.images[index]), official.labels[index])
+
+    def _place(self, images: torch.Tensor) -> torch.Tensor:
+        return center_crop(images, self.config.center_crop).contiguous().to(self.device)
+
+    def _evaluation(self, images: torch.Tensor, labels: torch.Tensor) -> Batches:
+        return Batches(self._scaling.store(images), labels.to(self.device), EVALUATION_BATCH, self._scaling)
+
+
+def _hash(*arrays: np.ndarray) -> str:
+    """First 12 hexadecimal digits of the SHA-256 over shapes and bytes."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(repr((array.shape, array.dtype.str)).encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()[:12]

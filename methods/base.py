@@ -1,0 +1,169 @@
+"""What every method shares: the net built from its parts, loss, error, optimizer groups and schedules.
+
+A method says how its net is built (`parts`), where its weights start (`initialize`) and how they move (`optimizers`).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from configs.settings import REQUIRED, UserError, setting
+
+from .binary.layers import Parts, binary_layers
+from .binary.sign import Quantizer
+from .nets import NETS
+from .optim.composite import Composite
+from .optim.schedule import KINDS, Curve, Schedules, curve
+
+
+@dataclass
+class MethodConfig:
+    name: str = REQUIRED
+    lr: float = setting(0.01, "learning rate of Adam (α)", above=0)
+    lr_end: float = setting(0.0, "its value at the end of the schedule", low=0)
+    lr_schedule: str = setting("cosine", "how the learning rate goes from lr to lr_end", choices=KINDS)
+    schedule_every: str = setting("step", "schedules move at every step or every epoch", choices=("step", "epoch"))
+    stairs: int = setting(5, "equal stairs of the staircase schedules", low=2)
+    power: float = setting(2.0, "power of the polynomial schedules", above=0)
+
+
+def squared_hinge(logits: Tensor, target: Tensor) -> Tensor:
+    """`mean(max(0, 1 − t·y)²)` over batch × classes; t is +1 for the class of the example and −1 for the others."""
+    signs = 2 * F.one_hot(target, logits.shape[1]).to(logits.dtype) - 1
+    return (1 - signs * logits).clamp_min(0).square().mean()
+
+
+LOSSES = {"cross_entropy": F.cross_entropy, "squared_hinge": squared_hinge}
+
+
+class Tally:
+    """Sums loss and errors over batches on the device, and is read once an epoch: no transfer per step."""
+
+    def __init__(self) -> None:
+        self.sums: Tensor | None = None
+        self.examples = 0
+
+    def add(self, loss: Tensor, logits: Tensor, target: Tensor) -> None:
+        wrong = (logits.argmax(1) != target).sum()
+        sums = torch.stack((loss.detach().float() * len(target), wrong.float()))
+        self.sums = sums if self.sums is None else self.sums + sums
+        self.examples += len(target)
+
+    def take(self) -> dict[str, float]:
+        """Mean loss, error in % and number of examples since the last take."""
+        if self.sums is None:
+            raise UserError("no example was seen: the data set is smaller than one batch")
+        loss, wrong = (self.sums.double() / self.examples).tolist()
+        result = {"loss": loss, "error": 100 * wrong, "examples": self.examples}
+        self.sums, self.examples = None, 0
+        return result
+
+
+class Method(pl.LightningModule):
+    """Trains `net` on batches (x, y): x real (batch, C, H, W), y class indices (batch,).
+
+    `latent` says whether the binary layers' `weight` is a real latent value whose sign is the weight (saturation is
+    then of interest); `reconstruction`, whether the method had to be reconstructed from an incomplete source."""
+
+    Config: ClassVar[type[MethodConfig]]
+    latent: ClassVar[bool] = True
+    reconstruction: ClassVar[bool] = False
+
+    def __init__(self, config: Any, net: Any, input_shape: tuple[int, int, int], classes: int, loss: str) -> None:
+        super().__init__()
+        self.config = config
+        self.net = NETS[net.name](net, self.parts(), input_shape, classes)
+        self.loss = LOSSES[loss]
+        self.tally = {"train": Tally(), "validation": Tally(), "test": Tally()}
+        self.train_forward = self.net.forward  # `compile_training` replaces it
+        with torch.no_grad():
+            self.initialize()
+
+    # what a method defines
+
+    def parts(self) -> Parts:
+        raise NotImplementedError
+
+    def initialize(self) -> None:
+        """Sets initial weights where they differ from PyTorch's own."""
+
+    def optimizers_of(self, binary: list[nn.Parameter], rest: list[nn.Parameter]) -> Iterable[torch.optim.Optimizer]:
+        """The optimizers that step the weights of binary layers and everything else (batch norm)."""
+        raise NotImplementedError
+
+    def curves(self) -> dict[str, Curve]:
+        """Hyperparameter name in the param groups → its function of progress."""
+        return {"lr": self.curve("lr")}
+
+    # what they share
+
+    def curve(self, name: str) -> Curve:
+        """The schedule that the fields `name`, `name_end` and `name_schedule` of the Config describe."""
+        c = self.config
+        kind, start, end = (getattr(c, name + suffix) for suffix in ("_schedule", "", "_end"))
+        try:
+            return curve(kind, start, end, power=c.power, stairs=c.stairs)
+        except ValueError as error:
+            raise UserError(f"method.{name}_schedule={kind}: {error}") from error
+
+    def configure_optimizers(self) -> Any:
+        binary = [layer.weight for layer in binary_layers(self.net).values()]
+        rest = [p for p in self.net.parameters() if not any(p is w for w in binary)]
+        optimizer = Composite(self.optimizers_of(binary, rest))
+        grouped = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        if grouped != {id(p) for p in self.net.parameters()}:
+            raise RuntimeError("some parameters of the net are in no optimizer group")
+        epochs = self.trainer.max_epochs or 1
+        steps = int(self.trainer.estimated_stepping_batches) // epochs
+        schedules = Schedules(optimizer, self.curves(), steps, epochs, self.config.schedule_every)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedules, "interval": "step"}}
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        scheduler.step()
+
+    def compile_training(self) -> None:
+        """Compiles the forward and backward pass of training; evaluation stays eager, it would not pay the wait."""
+        self.train_forward = torch.compile(self.net, dynamic=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+        x, y = batch
+        logits = self.train_forward(x).float()
+        loss = self.loss(logits, y)
+        self.tally["train"].add(loss, logits.detach(), y)
+        return loss
+
+    def _evaluation_step(self, batch: tuple[Tensor, Tensor], split: str) -> None:
+        x, y = batch
+        logits = self.net(x).float()
+        self.tally[split].add(self.loss(logits, y), logits, y)
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
+        self._evaluation_step(batch, "validation")
+
+    def test_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
+        self._evaluation_step(batch, "test")
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        return batch  # the data set is on the device already
+
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer) -> None:
+        optimizer.zero_grad(set_to_none=True)
+
+    @property
+    def binary_weights(self) -> bool:
+        """Whether the net evaluates with ±1 weights in every layer."""
+        return all(layer.quantizer.binary for layer in binary_layers(self.net).values())
+
+    @property
+    def binary_activations(self) -> bool:
+        """Whether the net evaluates with ±1 activations in every hidden layer."""
+        weights = {id(layer.quantizer) for layer in binary_layers(self.net).values()}
+        return all(m.binary for m in self.net.modules() if isinstance(m, Quantizer) and id(m) not in weights)

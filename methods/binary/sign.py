@@ -1,0 +1,140 @@
+"""Sign functions and their pseudo-gradients: what stands for `∂sign(x)/∂x` is all that separates many of the methods.
+
+`sign(0) = +1` everywhere (−0.0 too), defined once, here. Each quantizer is a module so that it can hold parameters and
+know training from evaluation; a net gives every layer its own. All of them return ±1 in the dtype that the layer
+computes in: under bf16 autocast a sign goes straight to bf16, where ±1 is exact, and no float copy is made.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def sign(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """`+1` where `x ≥ 0`, `−1` elsewhere (NaN gives −1), shape of x, in `dtype` (default: x's)."""
+    one = torch.ones((), dtype=dtype or x.dtype, device=x.device)
+    return torch.where(x >= 0, one, -one)
+
+
+def stochastic_sign(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """`+1` with probability `σ(x) = clip((x+1)/2, 0, 1)`, else `−1` (hard sigmoid; Courbariaux 2015, eq. 2)."""
+    return sign(x - (2 * torch.rand_like(x) - 1), dtype)
+
+
+def compute_dtype(x: Tensor) -> torch.dtype:
+    """The dtype that a matrix product of `x` will run in: autocast's where it is on, else x's own."""
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+
+
+class _PassThrough(torch.autograd.Function):
+    """Forward: (stochastic) sign. Backward: `∂L/∂W = ∂L/∂w`, unmasked."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, dtype: torch.dtype, stochastic: bool) -> Tensor:
+        return stochastic_sign(x, dtype) if stochastic else sign(x, dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        return grads[0], None, None
+
+
+class _HardTanhGradient(torch.autograd.Function):
+    """Forward: (stochastic) sign. Backward: the gradient of hard tanh, `∂L/∂x = ∂L/∂a · 1{|x| ≤ 1}`."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, dtype: torch.dtype, stochastic: bool) -> Tensor:
+        ctx.save_for_backward(x.abs() <= 1)
+        return stochastic_sign(x, dtype) if stochastic else sign(x, dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (inside,) = ctx.saved_tensors
+        return grads[0] * inside, None, None
+
+
+class Quantizer(nn.Module):
+    """Maps latent weights or pre-activations to what the layer computes with.
+
+    `binary` says whether its result is ±1 in evaluation. `hard`, set by `binarized`, makes any quantizer a plain sign,
+    which is how the accuracy of the fully binarized net is taken of methods that do not train it."""
+
+    binary = True
+    hard = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        return sign(x, compute_dtype(x)) if self.hard else self.quantize(x)
+
+    def quantize(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+class WeightSign(Quantizer):
+    """`w = sign(W)`; the gradient passes unmasked to W (BinaryNet, arXiv 1602.02830, alg. 1)."""
+
+    def quantize(self, x: Tensor) -> Tensor:
+        return _PassThrough.apply(x, compute_dtype(x), False)
+
+
+class StochasticWeightSign(Quantizer):
+    """In training `P(w=+1) = clip((W+1)/2, 0, 1)`, drawn at every forward pass; in evaluation W itself, real-valued
+    (BinaryConnect 2015, section 2.6, third method). The gradient passes unmasked to W."""
+
+    binary = False
+
+    def quantize(self, x: Tensor) -> Tensor:
+        return _PassThrough.apply(x, compute_dtype(x), True) if self.training else x
+
+
+class ActivationSign(Quantizer):
+    """`a = sign(x)`; the gradient passes where `|x| ≤ 1` (hard tanh) and is 0 elsewhere (BinaryNet, eq. 4)."""
+
+    def quantize(self, x: Tensor) -> Tensor:
+        return _HardTanhGradient.apply(x, compute_dtype(x), False)
+
+
+class StochasticActivationSign(Quantizer):
+    """In training `P(a=+1) = clip((x+1)/2, 0, 1)`, in evaluation `sign(x)`; hard-tanh gradient (BinaryNet, eq. 2)."""
+
+    def quantize(self, x: Tensor) -> Tensor:
+        return _HardTanhGradient.apply(x, compute_dtype(x), self.training)
+
+
+class Identity(Quantizer):
+    """`w = W`: real-valued weights, and ±1 weights that an optimizer keeps binary without a latent weight."""
+
+    def __init__(self, binary: bool = False) -> None:
+        super().__init__()
+        self.binary = binary
+
+    def quantize(self, x: Tensor) -> Tensor:
+        return x
+
+
+class Activation(Quantizer):
+    """A real-valued activation function (ReLU, tanh, hard tanh), for nets that binarize their weights alone, or nothing."""
+
+    binary = False
+
+    def __init__(self, function: nn.Module) -> None:
+        super().__init__()
+        self.function = function
+
+    def quantize(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
+@contextmanager
+def binarized(net: nn.Module) -> Iterator[None]:
+    """Within the context every quantizer of `net` is a plain sign: all weights ±1, all hidden activations ±1."""
+    quantizers = [m for m in net.modules() if isinstance(m, Quantizer)]
+    try:
+        for quantizer in quantizers:
+            quantizer.hard = True
+        yield
+    finally:
+        for quantizer in quantizers:
+            quantizer.hard = False

@@ -1,0 +1,65 @@
+"""Resume: an atomic checkpoint at the end of an epoch, and random streams that are a function of (seed, epoch)."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+
+STREAM = 1  # sets these seeds apart from those of the data order, which come from (seed, epoch) too
+
+
+class EpochSeed(pl.Callback):
+    """Seeds torch's generators and the order of the batches at the start of every epoch from (seed, epoch) alone.
+
+    A resumed run thus draws what an uninterrupted one would, and no generator state needs to be kept."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        mixed = np.random.SeedSequence([self.seed, trainer.current_epoch, STREAM]).generate_state(1)[0]
+        torch.manual_seed(int(mixed))
+        trainer.datamodule.train_dataloader().set_epoch(trainer.current_epoch)  # type: ignore[attr-defined]
+
+
+class Checkpoint(pl.callbacks.Checkpoint):
+    """Saves the whole training state (weights, moments, schedules, curves, diagnostics, best weights so far) to `path`.
+
+    Written to a temporary file, synced, then renamed: a kill at any moment leaves the old checkpoint or the new one,
+    whole. Saves after an epoch when `seconds` have passed since the last; being a `Checkpoint`, Lightning calls it
+    after all other callbacks, whose state it must hold."""
+
+    def __init__(self, path: Path, seconds: float) -> None:
+        self.path = path
+        self.seconds = seconds
+        self.last = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        done = trainer.current_epoch + 1 >= (trainer.max_epochs or 1)
+        if not done and time.monotonic() - self.last < self.seconds:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.path.with_suffix(f".{os.getpid()}.tmp")
+        try:
+            trainer.save_checkpoint(temporary)
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, self.path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        self.last = time.monotonic()
+
+
+def remove_stale(path: Path) -> None:
+    """Removes the temporary files that a killed process left beside the checkpoint `path`."""
+    for stale in path.parent.glob(f"{path.stem}.*.tmp"):
+        stale.unlink(missing_ok=True)
+
+
+def cpu_copy(state: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """A detached copy of a state_dict in main memory."""
+    return {name: value.detach().to("cpu", copy=True) for name, value in state.items()}

@@ -1,0 +1,115 @@
+"""What the binary weights do while they train: flips, flip-flops, agreement with the gradient, saturation.
+
+Cheap enough to leave on: per step it looks at a fixed random sample of each layer's weights, once an epoch at all.
+"""
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from ..binary.layers import binary_layers
+
+SAMPLE = 2048  # weights per layer that are followed step by step
+WINDOW = 10  # steps within which a flip back counts as a flip-flop
+AVERAGE_RATE = 0.01  # of the moving average of the gradient that agreement is measured against
+SATURATED = 0.99
+
+
+class Diagnostics(pl.Callback):
+    """Per binary layer and epoch (all shares in [0, 1]):
+
+    - `flip_rate`: flips per sampled weight and step; `flip_flop`: share of those flips that undo one of at most
+      `WINDOW` steps before; `never_flipped`: sampled weights that have not flipped since training began;
+    - `net_flips`: share of all weights whose sign differs from the start of the epoch (exact);
+    - `agreement`: share of sampled weights with `sign(W) = −sign(m)`, m the moving average of g at rate 0.01, at the
+      end of the epoch: ½ is chance, 1 means that no weight wants to flip;
+    - `saturation`: share of all latent weights with |W| ≥ 0.99 (exact); absent where there is no latent weight.
+
+    `summary` has the mean of each over all weights of the net (of layers by size), for the curves."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
+        self.layers: dict[str, dict[str, list[float]]] = {}
+        self.summary: dict[str, float] = {}
+        self.state: dict[str, Any] = {}
+        self.flips = self.undone = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        weights = {name: layer.weight for name, layer in binary_layers(pl_module.net).items()}
+        generator = torch.Generator().manual_seed(self.seed)
+        device = next(iter(weights.values())).device
+        self.sample = {
+            name: torch.randint(w.numel(), (min(SAMPLE, w.numel()),), generator=generator).to(device)
+            for name, w in weights.items()
+        }
+        self.sizes = [len(index) for index in self.sample.values()]
+        self.share = torch.tensor([w.numel() for w in weights.values()], dtype=torch.float64)
+        self.share /= self.share.sum()
+        self.weights = weights
+        if not self.state:
+            positive = self._gather(weights) >= 0
+            self.state = {
+                "positive": positive,
+                "last_flip": torch.full_like(positive, -(10**9), dtype=torch.int64),
+                "average": torch.zeros(len(positive), device=device),
+                "step": 0,
+            }
+        self.state = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in self.state.items()}
+
+    def _gather(self, tensors: dict[str, Any]) -> Tensor:
+        return torch.cat([t.detach().view(-1)[self.sample[name]] for name, t in tensors.items()])
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self.before = {name: w.detach() >= 0 for name, w in self.weights.items()}
+        self.flips = torch.zeros_like(self.state["last_flip"])
+        self.undone = torch.zeros_like(self.flips)
+        self.epoch_steps = 0
+
+    @torch.no_grad()
+    def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: Any, optimizer: Any) -> None:
+        gradients = self._gather({name: w.grad for name, w in self.weights.items()})
+        self.state["average"].lerp_(gradients.float(), AVERAGE_RATE)
+
+    @torch.no_grad()
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        state = self.state
+        positive = self._gather(self.weights) >= 0
+        flipped = positive ^ state["positive"]
+        self.flips += flipped
+        self.undone += flipped & (state["step"] - state["last_flip"] <= WINDOW)
+        state["last_flip"].masked_fill_(flipped, state["step"])
+        state["positive"] = positive
+        state["step"] += 1
+        self.epoch_steps += 1
+
+    @torch.no_grad()
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        flips = [f.sum().item() for f in self.flips.split(self.sizes)]
+        undone = [u.sum().item() for u in self.undone.split(self.sizes)]
+        never = (self.state["last_flip"] < 0).float().split(self.sizes)
+        agrees = (self.state["positive"] == (self.state["average"] < 0)).float().split(self.sizes)
+        rows: dict[str, dict[str, float]] = {}
+        for i, (name, weight) in enumerate(self.weights.items()):
+            rows[name] = {
+                "flip_rate": flips[i] / (self.sizes[i] * self.epoch_steps),
+                "flip_flop": undone[i] / flips[i] if flips[i] else 0.0,
+                "never_flipped": never[i].mean().item(),
+                "net_flips": ((weight >= 0) ^ self.before[name]).float().mean().item(),
+                "agreement": agrees[i].mean().item(),
+            }
+            if pl_module.latent:
+                rows[name]["saturation"] = (weight.abs() >= SATURATED).float().mean().item()
+            for key, value in rows[name].items():
+                self.layers.setdefault(name, {}).setdefault(key, []).append(value)
+        self.summary = {
+            key: sum(share * row[key] for share, row in zip(self.share.tolist(), rows.values(), strict=True))
+            for key in next(iter(rows.values()))
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"layers": self.layers, "state": self.state}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.layers, self.state = state_dict["layers"], state_dict["state"]

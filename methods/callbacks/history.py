@@ -1,0 +1,91 @@
+"""The curves of a run, one row an epoch, and the weights that validation chose."""
+
+import math
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.trainer.states import TrainerFn
+
+from .checkpoint import cpu_copy
+from .diagnostics import Diagnostics
+
+
+class TrainingFailed(Exception):
+    """Training cannot go on; the text says why. The run leaves a record with this error."""
+
+
+class History(pl.Callback):
+    """Collects the row of each epoch (loss, errors, rates, flips, seconds), gives it to the logger, and keeps the weights of the epoch
+    with the lowest validation error (the earliest at ties). All of it is in the checkpoint.
+
+    `seconds` is the epoch's training time without validation; `elapsed` sums whole epochs over all resumed parts."""
+
+    def __init__(self, diagnostics: Diagnostics | None) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.best_error = math.inf
+        self.best_epoch = -1
+        self.best_weights: dict[str, torch.Tensor] = {}
+        self.diagnostics = diagnostics
+        self.validation: dict[str, float] = {}
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self.started = time.perf_counter()
+        self.hyperparameters = _hyperparameters(trainer.optimizers[0])
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if batch_idx + 1 == trainer.num_training_batches:
+            self.trained = time.perf_counter()
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        if trainer.state.fn != TrainerFn.FITTING:
+            return
+        self.validation = pl_module.tally["validation"].take()
+        error = self.validation["error"]
+        if error < self.best_error:
+            self.best_error, self.best_epoch = error, trainer.current_epoch + 1
+            self.best_weights = cpu_copy(pl_module.net.state_dict())
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        train = pl_module.tally["train"].take()
+        epoch = trainer.current_epoch + 1
+        if not math.isfinite(train["loss"]):
+            raise TrainingFailed(f"the training loss became {train['loss']} in epoch {epoch}")
+        before = self.rows[-1]["elapsed"] if self.rows else 0.0
+        row = {
+            "epoch": epoch,
+            "train_loss": train["loss"],
+            "train_error": train["error"],
+            "val_loss": self.validation["loss"],
+            "val_error": self.validation["error"],
+            **self.hyperparameters,
+            **(self.diagnostics.summary if self.diagnostics else {}),
+            "seconds": self.trained - self.started,
+            "elapsed": before + time.perf_counter() - self.started,
+        }
+        self.rows.append(row)
+        for logger in trainer.loggers:
+            logger.log_metrics({k: v for k, v in row.items() if v is not None}, step=epoch)
+
+    def curves(self) -> dict[str, list[Any]]:
+        """Column name → its value in every epoch."""
+        return {name: [row[name] for row in self.rows] for name in self.rows[0]}
+
+    def state_dict(self) -> dict[str, Any]:
+        kept = ("rows", "best_error", "best_epoch", "best_weights")
+        return {name: getattr(self, name) for name in kept}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        for name, value in state_dict.items():
+            setattr(self, name, value)
+
+
+def _hyperparameters(optimizer: torch.optim.Optimizer) -> dict[str, float]:
+    """The scheduled values at the start of the epoch, as the first group that has each holds them."""
+    values: dict[str, float] = {}
+    for group in optimizer.param_groups:
+        for name in ("lr", "threshold", "gamma", "sigma", "scaler"):
+            if name in group and name not in values:
+                values[name] = float(group[name]) / group.get(f"{name}_scale", 1.0)
+    return values

@@ -1,0 +1,40 @@
+"""The multilayer perceptron of BinaryNet: 784-4096×3-10 is `width=4096 depth=3`."""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from configs.settings import setting
+
+from ..binary.layers import Parts
+
+
+@dataclass
+class Config:
+    name: str = "mlp"
+    width: int = setting(1024, "units of each hidden layer", low=1)
+    depth: int = setting(3, "hidden layers", low=1)
+    dropout_input: float = setting(0.0, "share of input values dropped in training", low=0, below=1)
+    dropout_hidden: float = setting(0.0, "share of hidden activations dropped in training", low=0, below=1)
+
+
+class MLP(nn.Sequential):
+    """fully connected: depth × (linear, batch norm, activation), linear, batch norm
+
+    Input (batch, C, H, W) real in [−1, 1], output (batch, classes) logits. The last layer has batch norm and no sign."""
+
+    Config = Config
+
+    def __init__(self, config: Config, parts: Parts, input_shape: tuple[int, int, int], classes: int) -> None:
+        channels, height, width = input_shape
+        features = channels * height * width
+        modules: list[nn.Module] = [nn.Flatten()]
+        if config.dropout_input:
+            modules.append(nn.Dropout(config.dropout_input))
+        for _ in range(config.depth):
+            modules += [parts.linear(features, config.width), parts.norm1d(config.width), parts.activation()]
+            if config.dropout_hidden:
+                modules.append(nn.Dropout(config.dropout_hidden))
+            features = config.width
+        modules += [parts.linear(features, classes), parts.norm1d(classes)]
+        super().__init__(*modules)

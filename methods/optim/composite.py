@@ -1,0 +1,64 @@
+"""One optimizer to Lightning, several underneath: the binary group by its rule, the rest by an ordinary optimizer."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+
+class Composite(Optimizer):
+    """Steps `optimizers` in turn, then clips the latent weights of every group that has `clip`: `W ← clip(W, −c, c)`.
+
+    `param_groups` are the inner optimizers' own, so schedules drive them; `state_dict` keeps every inner state. A
+    parameter belongs to exactly one of them: ValueError where two share one."""
+
+    def __init__(self, optimizers: Iterable[Optimizer]) -> None:
+        self.optimizers = list(optimizers)
+        parameters = [p for o in self.optimizers for group in o.param_groups for p in group["params"]]
+        if len({id(p) for p in parameters}) != len(parameters):
+            raise ValueError("a parameter belongs to more than one of the optimizers")
+        super().__init__(parameters, {})
+        self._share()
+
+    def _share(self) -> None:
+        self.param_groups = [group for o in self.optimizers for group in o.param_groups]
+        self.state = {p: s for o in self.optimizers for p, s in o.state.items()}  # type: ignore[assignment]
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for optimizer in self.optimizers:
+            optimizer.step()
+        self._clip()
+        return loss
+
+    @torch.no_grad()
+    def _clip(self) -> None:
+        for group in self.param_groups:
+            if "clip" in group:
+                for p in group["params"]:
+                    p.clamp_(-group["clip"], group["clip"])
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"optimizers": [o.state_dict() for o in self.optimizers]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        for optimizer, state in zip(self.optimizers, state_dict["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
+        self._share()
+
+
+def state_bytes(optimizer: Optimizer) -> int:
+    """Bytes of the tensors that the optimizer keeps between steps (moments; not the weights, not the gradients)."""
+    optimizers = optimizer.optimizers if isinstance(optimizer, Composite) else [optimizer]
+    states = [s for o in optimizers for s in o.state.values()]
+    tensors: list[Tensor] = [v for s in states for v in s.values() if isinstance(v, Tensor)]
+    return sum(t.numel() * t.element_size() for t in tensors)

@@ -1,0 +1,1 @@
+"""Records: what a run leaves behind, and all that tables are made from."""

@@ -1,0 +1,107 @@
+"""The two ends of a record: what is known before training, and what is measured after it."""
+
+import shlex
+import statistics
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import torch
+
+from configs.schema import RunConfig, identity
+from methods.base import Method
+from methods.binary.layers import binary_layers
+from methods.binary.sign import binarized
+from methods.optim.composite import state_bytes
+from methods.trainer import Training
+
+from .environment import environment, peak_memory
+from .record import Record, failed_path, record_path, run_id, save
+
+
+def begin(config: RunConfig, method: Method, data: Any, device: torch.device) -> Record:
+    """A record of what is decided before the first step."""
+    weights = [layer.weight for layer in binary_layers(method.net).values()]
+    return Record(
+        run_id=run_id(config),
+        status="running",
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=shlex.join(["python", "run.py", *sys.argv[1:]]),
+        config=identity(config),
+        environment=environment(device)
+        | {"compile": config.compile, "deterministic": config.deterministic},
+        data={"label": data.label, "fingerprint": data.fingerprint, "sizes": data.sizes, "input_shape": data.input_shape},
+        model={
+            "parameters": sum(p.numel() for p in method.net.parameters()),
+            "binary_parameters": sum(w.numel() for w in weights),
+            "binary_weights": method.binary_weights,
+            "binary_activations": method.binary_activations,
+            "reconstruction": method.reconstruction,
+            "weight_bytes": sum(w.numel() * w.element_size() for w in weights),
+        },
+    )
+
+
+def conclude(record: Record, config: RunConfig, training: Training, method: Method, data: Any) -> None:
+    """Measures the chosen weights, fills the record and writes it; then the checkpoint is no longer needed.
+
+    The test set is read here, once, with the weights that validation chose; the last epoch's are read for comparison."""
+    history, trainer = training.history, training.trainer
+    optimizer = trainer.optimizers[0]
+    record.model["optimizer_bytes"] = state_bytes(optimizer)
+    record.model["bytes_per_parameter"] = (
+        state_bytes(optimizer) + sum(p.numel() * p.element_size() for p in method.net.parameters())
+    ) / record.model["parameters"]
+    record.validation = {"last_error": history.rows[-1]["val_error"]}
+    splits = {"validation": record.validation}
+    if config.test:
+        record.test = {"last_error": _error(training, method, data, "test")["error"]}
+        splits["test"] = record.test
+    method.net.load_state_dict(history.best_weights)
+    for split, result in splits.items():
+        result.update(_error(training, method, data, split))
+        hard = result
+        if not (method.binary_weights and method.binary_activations):
+            with binarized(method.net):
+                hard = _error(training, method, data, split)
+        result["binarized_error"] = hard["error"]
+        result["binarization_gap"] = hard["error"] - result["error"]
+    record.data["sizes"] = data.sizes
+    record.best_epoch = history.best_epoch
+    record.curves = history.curves()
+    record.diagnostics = training.diagnostics.layers if training.diagnostics else {}
+    # the first epoch compiles and allocates: the median forgets it
+    record.cost = {
+        "train_seconds": sum(record.curves["seconds"]),
+        "elapsed_seconds": record.curves["elapsed"][-1],
+        "images_per_second": data.sizes["train"] / statistics.median(record.curves["seconds"]),
+        "peak_memory": peak_memory(method.device),
+    }
+    record.status = "done"
+    folder = training.checkpoint.parent
+    if config.save_weights:
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.save(history.best_weights, folder / "weights.pt")
+    save(record, record_path(config))
+    failed_path(config).unlink(missing_ok=True)
+    for logger in trainer.loggers:
+        logger.log_hyperparams(asdict(record) | {"curves": None, "diagnostics": None})
+        logger.finalize("success")
+    training.checkpoint.unlink(missing_ok=True)
+    if not config.save_weights and folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def fail(record: Record, config: RunConfig, error: Exception) -> None:
+    """Writes what is known of a run that broke off, beside where its record would be."""
+    record.status, record.error = "failed", f"{type(error).__name__}: {error}"
+    save(record, failed_path(config))
+
+
+def _error(training: Training, method: Method, data: Any, split: str) -> dict[str, float]:
+    """Loss and error in % of the method's present weights on a split, as it evaluates them."""
+    evaluate = {"validation": training.trainer.validate, "test": training.trainer.test}[split]
+    evaluate(method, datamodule=data, verbose=False)
+    measured = method.tally[split].take()
+    return {"error": measured["error"], "loss": measured["loss"]}

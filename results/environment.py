@@ -1,0 +1,57 @@
+"""Where a run took place: versions, processor, accelerator, commit."""
+
+import importlib.metadata
+import os
+import platform
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PACKAGES = ("torch", "torchvision", "pytorch-lightning", "numpy")
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Versions, machine and commit as plain values; a value that cannot be had is None."""
+    commit = _git("rev-parse", "HEAD")
+    return {
+        "python": platform.python_version(),
+        **{name.replace("-", "_"): importlib.metadata.version(name) for name in PACKAGES},
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": str(device.type),
+        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+        "commit": commit,
+        # records of earlier runs are results, not code: they do not make a checkout dirty
+        "dirty": bool(_git("status", "--porcelain", "--", ".", ":!results/runs")) if commit else None,
+    }
+
+
+def peak_memory(device: torch.device) -> int:
+    """Largest memory held so far, in bytes: tensors on a CUDA device, else the whole process' resident memory."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

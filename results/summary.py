@@ -1,0 +1,34 @@
+"""The few lines that a run prints at its end."""
+
+from pathlib import Path
+
+from .record import Record
+
+
+def report(record: Record, path: Path) -> str:
+    """Errors, gap, flips, speed, memory, and where the record is."""
+    config, validation, test = record.config, record.validation, record.test
+    lines = [
+        f"{config['method']['name']} on {record.data['label']}, {config['net']['name']}, seed {config['seed']}: "
+        f"chosen at epoch {record.best_epoch} of {config['epochs']}",
+        f"  validation error   {validation['error']:.2f} %   (last epoch {validation['last_error']:.2f} %)",
+    ]
+    if test:
+        lines.append(f"  test error         {test['error']:.2f} %   (last epoch {test['last_error']:.2f} %)")
+    binary = {True: "binary", False: "real"}
+    model = record.model
+    lines.append(
+        f"  binarization gap   {(test or validation)['binarization_gap']:+.2f} points "
+        f"({binary[model['binary_weights']]} weights, {binary[model['binary_activations']]} activations)"
+    )
+    if "net_flips" in record.curves:
+        net, rate = record.curves["net_flips"], record.curves["flip_rate"]
+        lines.append(f"  flips              {net[0]:.1%} of the weights in the first epoch, {net[-1]:.2%} in the last "
+                     f"({rate[-1]:.1e} per weight and step)")
+    cost = record.cost
+    lines += [
+        f"  speed              {cost['images_per_second']:,.0f} img/s, {cost['elapsed_seconds']:.0f} s in all, "
+        f"peak memory {cost['peak_memory'] / 2**20:,.0f} MiB",
+        f"  record             {path}",
+    ]
+    return "\n".join(lines)

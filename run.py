@@ -1,0 +1,103 @@
+"""The spine: config → datamodule → method → trainer → record.
+
+    python run.py method=ste dataset=mnist          trains, and leaves results/runs/ste/<run id>.json
+    python run.py --help                            methods, data sets, nets, and every setting
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import hydra
+import torch
+from omegaconf import DictConfig
+
+from configs.messages import CONFIG_ERRORS, explain, help_text
+from configs.schema import RunConfig, register, resolve
+from configs.settings import UserError
+from datamodules import DATASETS
+from methods import METHODS
+from methods.callbacks.history import TrainingFailed
+from methods.trainer import pick_device, prepare
+from results.conclude import begin, conclude, fail
+from results.record import Record, check_writable, find, record_path
+from results.summary import report
+
+CONFIGS = str(Path(__file__).parent / "configs")
+
+
+def train(config: RunConfig) -> Record:
+    """Trains one net and returns the record that it wrote; an existing record is returned as it is."""
+    if not config.rerun and (done := find(config)):
+        print(f"skipped, the record exists (rerun=true trains again): {record_path(config)}", flush=True)
+        return done
+    check_writable(record_path(config))
+    device = pick_device(config.device)
+    data = DATASETS[config.dataset.name](
+        config.dataset,
+        config.data_dir,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        split_seed=config.split_seed,
+        limit=config.limit_train,
+        device=device,
+    )
+    data.prepare_data()
+    data.setup("fit")
+    torch.manual_seed(config.seed)
+    method = METHODS[config.method.name](config.method, config.net, data.input_shape, data.classes, config.loss)
+    record = begin(config, method, data, device)
+    training = prepare(config, method.to(device), data, device, Path(config.output_dir) / record.run_id)
+    try:
+        training.fit(method, data)
+        conclude(record, config, training, method, data)
+    except Exception as error:
+        fail(record, config, error)
+        raise
+    return record
+
+
+@hydra.main(version_base="1.3", config_path=CONFIGS, config_name="run")
+def app(config: DictConfig) -> float | None:
+    """One job of Hydra's: trains and prints the summary. Returns the validation error in %."""
+    try:
+        run = resolve(config)
+        record = train(run)
+        print(report(record, record_path(run)), flush=True)
+        return record.validation["error"]
+    except (UserError, TrainingFailed) as error:
+        _complain(error)
+        raise
+
+
+def _complain(error: Exception) -> None:
+    if not getattr(error, "shown", False):
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        error.shown = True  # type: ignore[attr-defined]
+
+
+def main() -> int:
+    """Exit status 0, or 2 after one line that says what to put right."""
+    register()
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, and the text below is ours
+    try:
+        if {"--help", "-h"} & set(sys.argv[1:]):
+            with hydra.initialize_config_dir(CONFIGS, version_base="1.3"):
+                defaults = hydra.compose("run")
+            print(help_text(defaults, [path.stem for path in Path(CONFIGS, "experiment").glob("*.yaml")]))
+        else:
+            app()
+    except (UserError, TrainingFailed) as error:
+        _complain(error)
+        return 2
+    except CONFIG_ERRORS as error:
+        _complain(explain(error))
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
