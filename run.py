@@ -57,9 +57,12 @@ def train(config: RunConfig) -> Record:
     return record
 
 
+failures: list[Exception] = []  # of this process' jobs; one bad run of a grid does not stop the others
+
+
 @hydra.main(version_base="1.3", config_path=CONFIGS, config_name="run")
 def app(config: DictConfig) -> float | None:
-    """One job of Hydra's: trains and prints the summary. Returns the validation error in %."""
+    """One job of Hydra's: trains and prints the summary. Returns the validation error in %, None where it failed."""
     try:
         run = resolve(config)
         record = train(run)
@@ -67,13 +70,12 @@ def app(config: DictConfig) -> float | None:
         return record.validation["error"]
     except (UserError, TrainingFailed) as error:
         _complain(error)
-        raise
+        return None
 
 
 def _complain(error: Exception) -> None:
-    if not getattr(error, "shown", False):
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        error.shown = True  # type: ignore[attr-defined]
+    failures.append(error)
+    print(f"error: {error}", file=sys.stderr, flush=True)
 
 
 def main() -> int:
@@ -87,16 +89,12 @@ def main() -> int:
             print(help_text(defaults, [path.stem for path in Path(CONFIGS, "experiment").glob("*.yaml")]))
         else:
             app()
-    except (UserError, TrainingFailed) as error:
-        _complain(error)
-        return 2
     except CONFIG_ERRORS as error:
         _complain(explain(error))
-        return 2
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         return 130
-    return 0
+    return 2 if failures else 0
 
 
 if __name__ == "__main__":

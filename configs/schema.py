@@ -37,7 +37,7 @@ class RunConfig:
     limit_train: int = setting(REQUIRED, "use only so many training examples, 0 = all (for quick looks)", low=0)
 
     device: str = setting(REQUIRED, "where to train", choices=("auto", "cpu", "cuda", "mps"))
-    compile: str = setting(REQUIRED, "compile the step; auto: where the run is long enough to earn it", choices=("auto", "true", "false"))
+    compile: bool | None = setting(REQUIRED, "compile the training step; null: where the run is long enough to earn it")
     deterministic: bool = setting(REQUIRED, "same seed, same bits (on one machine and version)")
     diagnostics: bool = setting(REQUIRED, "record flips, agreement and saturation per layer and epoch")
     test: bool = setting(REQUIRED, "measure the test error at the end (a sweep never does)")

@@ -44,6 +44,7 @@ class Batches:
         self._windows = _windows(self._images, images.shape[2], images.shape[3])
 
     def set_epoch(self, epoch: int) -> None:
+        """The epoch of the iterators whose first batch is yet to come."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -51,16 +52,16 @@ class Batches:
         return full + (rest > 0 if self.seed is None else rest > 1)
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        if self.seed is None:
-            return self._in_order()
-        return self._shuffled(self.seed, self.epoch)
+        return self._in_order() if self.seed is None else self._shuffled(self.seed)
 
     def _in_order(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         for x, y in zip(self._images.split(self.batch_size), self.labels.split(self.batch_size), strict=True):
             yield self._scale(x), y
 
-    def _shuffled(self, seed: int, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        order, down, right, mirror = self.draws(seed, epoch)
+    def _shuffled(self, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        # A generator looks at the epoch when the first batch is asked for. Lightning needs that: it makes the first
+        # iterator of a run before the hook in which a callback can set the epoch that a resumed run is in.
+        order, down, right, mirror = self.draws(seed, self.epoch)
         row, image = self._images.shape[3], self._images[0].numel()
         order, starts = order.to(self.labels.device), (order * image + down * row + right).to(self.labels.device)
         mirror = mirror.to(self.labels.device)
@@ -77,7 +78,7 @@ class Batches:
         """One epoch's order (int64 [N]), then for the k-th image in it: offsets down and right, and mirrored or not."""
         n, places = len(self.labels), 2 * self._padding + 1
         # SeedSequence mixes the two into 32 bits: torch's CPU generator ignores all higher bits of its seed.
-        mixed = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
+        mixed = int(np.random.SeedSequence(seed, spawn_key=(epoch,)).generate_state(1)[0])
         generator = torch.Generator().manual_seed(mixed)
         order = torch.randperm(n, generator=generator)
         down, right = torch.randint(places, (2, n), generator=generator)

@@ -52,6 +52,7 @@ def download(name: str, folder: Path, get: Callable[[], object], hint: str = WHE
 def reading(path: Path, cure: str = AGAIN) -> Iterator[None]:
     """Turns the errors of a missing, truncated or garbled file into one line that names it and says what to do."""
     try:
+        path.stat()  # not every reader says FileNotFoundError
         yield
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing: {WHERE}") from error

@@ -151,12 +151,6 @@ class Method(pl.LightningModule):
     def test_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
         self._evaluation_step(batch, "test")
 
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        return batch  # the data set is on the device already
-
-    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer) -> None:
-        optimizer.zero_grad(set_to_none=True)
-
     @property
     def binary_weights(self) -> bool:
         """Whether the net evaluates with ±1 weights in every layer."""

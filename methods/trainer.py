@@ -123,8 +123,8 @@ def training_flops(net: nn.Module, input_shape: tuple[int, ...], batch_size: int
 
 
 def _wants_compilation(config: "RunConfig", net: nn.Module, data: Any, device: torch.device) -> bool:
-    if config.compile != "auto":
-        return config.compile == "true"
+    if config.compile is not None:
+        return config.compile
     steps = config.epochs * len(data.train_dataloader())
     work = steps * training_flops(net, data.input_shape, config.batch_size)
     return work >= COMPILE_FROM_FLOPS.get(device.type, float("inf"))
@@ -145,4 +145,5 @@ def _quiet() -> None:
     for name in ("pytorch_lightning", "lightning.pytorch", "torch.utils.cpp_extension"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*`lr_scheduler.step\\(\\)` before.*")

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import torch
+from hydra.core.hydra_config import HydraConfig
 
 from configs.schema import RunConfig, identity
 from methods.base import Method
@@ -27,10 +28,9 @@ def begin(config: RunConfig, method: Method, data: Any, device: torch.device) ->
         run_id=run_id(config),
         status="running",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        command=shlex.join(["python", "run.py", *sys.argv[1:]]),
+        command=_command(),
         config=identity(config),
-        environment=environment(device)
-        | {"compile": config.compile, "deterministic": config.deterministic},
+        environment=environment(device) | {"deterministic": config.deterministic},
         data={"label": data.label, "fingerprint": data.fingerprint, "sizes": data.sizes, "input_shape": data.input_shape},
         model={
             "parameters": sum(p.numel() for p in method.net.parameters()),
@@ -97,6 +97,12 @@ def fail(record: Record, config: RunConfig, error: Exception) -> None:
     """Writes what is known of a run that broke off, beside where its record would be."""
     record.status, record.error = "failed", f"{type(error).__name__}: {error}"
     save(record, failed_path(config))
+
+
+def _command() -> str:
+    """The command that makes this very run, also where it was one job of a grid."""
+    overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else sys.argv[1:]
+    return shlex.join(["python", "run.py", *overrides])
 
 
 def _error(training: Training, method: Method, data: Any, split: str) -> dict[str, float]:

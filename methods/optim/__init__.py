@@ -1,0 +1,7 @@
+"""Optimizers for binarized neural networks, one a file."""
+
+from methods.optim.bop import Bop
+from methods.optim.bop2nd import Bop2ndOrder
+from methods.optim.pbop import PBop
+
+__all__ = ["Bop", "Bop2ndOrder", "PBop"]
