@@ -2,7 +2,17 @@
 
 from .base import Method
 from .binaryconnect import BinaryConnect
+from .bop import BopMethod
+from .bop2nd import Bop2ndMethod
+from .pbop import PBopMethod
 from .real import Real
 from .ste import STE
 
-METHODS: dict[str, type[Method]] = {"real": Real, "binaryconnect": BinaryConnect, "ste": STE}
+METHODS: dict[str, type[Method]] = {
+    "real": Real,
+    "binaryconnect": BinaryConnect,
+    "ste": STE,
+    "bop": BopMethod,
+    "bop2nd": Bop2ndMethod,
+    "pbop": PBopMethod,
+}

@@ -3,7 +3,8 @@
 A method says how its net is built (`parts`), where its weights start (`initialize`) and how they move (`optimizers`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,7 +16,7 @@ from torch.nn import functional as F
 from configs.settings import REQUIRED, UserError, setting
 
 from .binary.layers import Parts, binary_layers
-from .binary.sign import Quantizer
+from .binary.sign import Quantizer, binarized
 from .nets import NETS
 from .optim.composite import Composite
 from .optim.schedule import KINDS, Curve, Schedules, curve
@@ -67,11 +68,13 @@ class Tally:
 class Method(pl.LightningModule):
     """Trains `net` on batches (x, y): x real (batch, C, H, W), y class indices (batch,).
 
-    `latent` says whether the binary layers' `weight` is a real latent value whose sign is the weight (saturation is
-    then of interest); `reconstruction`, whether the method had to be reconstructed from an incomplete source."""
+    `latent` says whether the binary layers' `weight` is a real value behind the weight (saturation is then of
+    interest); `flips_bits`, whether an optimizer flips ±1 weights on a threshold (then `flip_moment` and `threshold`
+    tell of it); `reconstruction`, whether the method had to be reconstructed from an incomplete source."""
 
     Config: ClassVar[type[MethodConfig]]
     latent: ClassVar[bool] = True
+    flips_bits: ClassVar[bool] = False
     reconstruction: ClassVar[bool] = False
 
     def __init__(self, config: Any, net: Any, input_shape: tuple[int, int, int], classes: int, loss: str) -> None:
@@ -80,7 +83,7 @@ class Method(pl.LightningModule):
         self.net = NETS[net.name](net, self.parts(), input_shape, classes)
         self.loss = LOSSES[loss]
         self.tally = {"train": Tally(), "validation": Tally(), "test": Tally()}
-        self.train_forward = self.net.forward  # `compile_training` replaces it
+        self.compiled = False
         with torch.no_grad():
             self.initialize()
 
@@ -95,6 +98,11 @@ class Method(pl.LightningModule):
     def optimizers_of(self, binary: list[nn.Parameter], rest: list[nn.Parameter]) -> Iterable[torch.optim.Optimizer]:
         """The optimizers that step the weights of binary layers and everything else (batch norm)."""
         raise NotImplementedError
+
+    def variants(self) -> Iterator[tuple[str, AbstractContextManager[None]]]:
+        """Other ways to evaluate the same weights: (name in the record, context to evaluate in)."""
+        if not (self.binary_weights and self.binary_activations):
+            yield "binarized", binarized(self.net)
 
     def curves(self) -> dict[str, Curve]:
         """Hyperparameter name in the param groups → its function of progress."""
@@ -127,22 +135,29 @@ class Method(pl.LightningModule):
         scheduler.step()
 
     def compile_training(self) -> None:
-        """Compiles the forward and backward pass of training; evaluation stays eager, it would not pay the wait."""
-        self.train_forward = torch.compile(self.net, dynamic=False)
+        """Compiles the training pass (and the bit-flip optimizers); evaluation stays eager, it would not pay the wait."""
+        self.compiled = True
+        # not as an attribute: a module assigned to a module becomes part of its state_dict
+        object.__setattr__(self, "compiled_net", torch.compile(self.net, dynamic=False))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net(x)
 
+    def predict(self, x: Tensor) -> Tensor:
+        """Logits (batch, classes) in float32, as evaluation sees them."""
+        return self.net(x).float()
+
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
         x, y = batch
-        logits = self.train_forward(x).float()
+        net = self.compiled_net if self.compiled else self.net
+        logits = net(x).float()
         loss = self.loss(logits, y)
         self.tally["train"].add(loss, logits.detach(), y)
         return loss
 
     def _evaluation_step(self, batch: tuple[Tensor, Tensor], split: str) -> None:
         x, y = batch
-        logits = self.net(x).float()
+        logits = self.predict(x)
         self.tally[split].add(self.loss(logits, y), logits, y)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:

@@ -13,8 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from configs.schema import RunConfig, identity
 from methods.base import Method
 from methods.binary.layers import binary_layers
-from methods.binary.sign import binarized
-from methods.optim.composite import state_bytes
+from methods.optim.composite import state_bytes_of
 from methods.trainer import Training
 
 from .environment import environment, peak_memory
@@ -38,7 +37,6 @@ def begin(config: RunConfig, method: Method, data: Any, device: torch.device) ->
             "binary_weights": method.binary_weights,
             "binary_activations": method.binary_activations,
             "reconstruction": method.reconstruction,
-            "weight_bytes": sum(w.numel() * w.element_size() for w in weights),
         },
     )
 
@@ -49,10 +47,7 @@ def conclude(record: Record, config: RunConfig, training: Training, method: Meth
     The test set is read here, once, with the weights that validation chose; the last epoch's are read for comparison."""
     history, trainer = training.history, training.trainer
     optimizer = trainer.optimizers[0]
-    record.model["optimizer_bytes"] = state_bytes(optimizer)
-    record.model["bytes_per_parameter"] = (
-        state_bytes(optimizer) + sum(p.numel() * p.element_size() for p in method.net.parameters())
-    ) / record.model["parameters"]
+    record.model |= _bytes(method, optimizer)
     record.validation = {"last_error": history.rows[-1]["val_error"]}
     splits = {"validation": record.validation}
     if config.test:
@@ -61,12 +56,11 @@ def conclude(record: Record, config: RunConfig, training: Training, method: Meth
     method.net.load_state_dict(history.best_weights)
     for split, result in splits.items():
         result.update(_error(training, method, data, split))
-        hard = result
-        if not (method.binary_weights and method.binary_activations):
-            with binarized(method.net):
-                hard = _error(training, method, data, split)
-        result["binarized_error"] = hard["error"]
-        result["binarization_gap"] = hard["error"] - result["error"]
+        result["binarized_error"] = result["error"]
+        for name, context in method.variants():
+            with context:
+                result[f"{name}_error"] = _error(training, method, data, split)["error"]
+        result["binarization_gap"] = result["binarized_error"] - result["error"]
     record.data["sizes"] = data.sizes
     record.best_epoch = history.best_epoch
     record.curves = history.curves()
@@ -97,6 +91,21 @@ def fail(record: Record, config: RunConfig, error: Exception) -> None:
     """Writes what is known of a run that broke off, beside where its record would be."""
     record.status, record.error = "failed", f"{type(error).__name__}: {error}"
     save(record, failed_path(config))
+
+
+def _bytes(method: Method, optimizer: torch.optim.Optimizer) -> dict[str, float]:
+    """Bytes of weights and optimizer state per binary weight (latent weight with Adam 12, Bop 8), and the net's in all."""
+    state, count = state_bytes_of(optimizer), 0
+    weights = state_total = 0
+    for layer in binary_layers(method.net).values():
+        count += layer.weight.numel()
+        weights += layer.weight.numel() * layer.weight.element_size()
+        state_total += state.get(layer.weight, 0)
+    return {
+        "weight_bytes_each": weights / count,
+        "state_bytes_each": state_total / count,
+        "training_bytes": sum(p.numel() * p.element_size() for p in method.net.parameters()) + sum(state.values()),
+    }
 
 
 def _command() -> str:

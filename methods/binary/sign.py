@@ -30,16 +30,16 @@ def compute_dtype(x: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
 
 
-class _PassThrough(torch.autograd.Function):
-    """Forward: (stochastic) sign. Backward: `∂L/∂W = ∂L/∂w`, unmasked."""
+class StraightThrough(torch.autograd.Function):
+    """Forward: `w`, however it was made from W. Backward: `∂L/∂W = ∂L/∂w`, unmasked."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, dtype: torch.dtype, stochastic: bool) -> Tensor:
-        return stochastic_sign(x, dtype) if stochastic else sign(x, dtype)
+    def forward(ctx: Any, latent: Tensor, weight: Tensor) -> Tensor:
+        return weight.view_as(weight)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        return grads[0], None, None
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        return grads[0], None
 
 
 class _HardTanhGradient(torch.autograd.Function):
@@ -66,17 +66,21 @@ class Quantizer(nn.Module):
     hard = False
 
     def forward(self, x: Tensor) -> Tensor:
-        return sign(x, compute_dtype(x)) if self.hard else self.quantize(x)
+        return sign(self.mean(x), compute_dtype(x)) if self.hard else self.quantize(x)
 
     def quantize(self, x: Tensor) -> Tensor:
         raise NotImplementedError
+
+    def mean(self, x: Tensor) -> Tensor:
+        """Elementwise, what `x` says of the weight on the scale of [−1, 1]; its sign is the weight. Here x itself."""
+        return x
 
 
 class WeightSign(Quantizer):
     """`w = sign(W)`; the gradient passes unmasked to W (BinaryNet, arXiv 1602.02830, alg. 1)."""
 
     def quantize(self, x: Tensor) -> Tensor:
-        return _PassThrough.apply(x, compute_dtype(x), False)
+        return StraightThrough.apply(x, sign(x, compute_dtype(x)))
 
 
 class StochasticWeightSign(Quantizer):
@@ -86,7 +90,7 @@ class StochasticWeightSign(Quantizer):
     binary = False
 
     def quantize(self, x: Tensor) -> Tensor:
-        return _PassThrough.apply(x, compute_dtype(x), True) if self.training else x
+        return StraightThrough.apply(x, stochastic_sign(x, compute_dtype(x))) if self.training else x
 
 
 class ActivationSign(Quantizer):

@@ -25,7 +25,11 @@ class Diagnostics(pl.Callback):
     - `net_flips`: share of all weights whose sign differs from the start of the epoch (exact);
     - `agreement`: share of sampled weights with `sign(W) = −sign(m)`, m the moving average of g at rate 0.01, at the
       end of the epoch: ½ is chance, 1 means that no weight wants to flip;
-    - `saturation`: share of all latent weights with |W| ≥ 0.99 (exact); absent where there is no latent weight.
+    - `saturation`: share of all latent weights with |W| ≥ 0.99, of probabilities with |2p − 1| ≥ 0.99 (exact); absent
+      where there is no latent weight;
+    - `blocked`, of bit-flip methods: of the sampled weights whose moving average m asks for a flip (sign(m) = sign(w)),
+      the share that the threshold τ held back, over all steps; `moment_to_threshold`: rms of what the rule compares
+      with τ (m, or m/√v), over τ, at the end of the epoch.
 
     `summary` has the mean of each over all weights of the net (of layers by size), for the curves."""
 
@@ -37,19 +41,21 @@ class Diagnostics(pl.Callback):
         self.flips = self.undone = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        weights = {name: layer.weight for name, layer in binary_layers(pl_module.net).items()}
+        layers = binary_layers(pl_module.net)
+        weights = {name: layer.weight for name, layer in layers.items()}
+        self.mean = {name: layer.quantizer.mean for name, layer in layers.items()}
         generator = torch.Generator().manual_seed(self.seed)
         device = next(iter(weights.values())).device
         self.sample = {
             name: torch.randint(w.numel(), (min(SAMPLE, w.numel()),), generator=generator).to(device)
             for name, w in weights.items()
         }
+        self.weights = weights
         self.sizes = [len(index) for index in self.sample.values()]
         self.share = torch.tensor([w.numel() for w in weights.values()], dtype=torch.float64)
         self.share /= self.share.sum()
-        self.weights = weights
         if not self.state:
-            positive = self._gather(weights) >= 0
+            positive = self._positive()
             self.state = {
                 "positive": positive,
                 "last_flip": torch.full_like(positive, -(10**9), dtype=torch.int64),
@@ -61,10 +67,17 @@ class Diagnostics(pl.Callback):
     def _gather(self, tensors: dict[str, Any]) -> Tensor:
         return torch.cat([t.detach().view(-1)[self.sample[name]] for name, t in tensors.items()])
 
+    def _positive(self) -> Tensor:
+        """Which sampled weights are +1."""
+        sampled = (self.mean[name](w.detach().view(-1)[self.sample[name]]) for name, w in self.weights.items())
+        return torch.cat([mean >= 0 for mean in sampled])
+
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        self.before = {name: w.detach() >= 0 for name, w in self.weights.items()}
+        self.before = {name: self.mean[name](w.detach()) >= 0 for name, w in self.weights.items()}
         self.flips = torch.zeros_like(self.state["last_flip"])
         self.undone = torch.zeros_like(self.flips)
+        self.wanted = torch.zeros_like(self.flips)
+        self.blocked = torch.zeros_like(self.flips)
         self.epoch_steps = 0
 
     @torch.no_grad()
@@ -75,11 +88,16 @@ class Diagnostics(pl.Callback):
     @torch.no_grad()
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         state = self.state
-        positive = self._gather(self.weights) >= 0
+        positive = self._positive()
         flipped = positive ^ state["positive"]
         self.flips += flipped
         self.undone += flipped & (state["step"] - state["last_flip"] <= WINDOW)
         state["last_flip"].masked_fill_(flipped, state["step"])
+        if pl_module.flips_bits:
+            moments = [pl_module.flip_moment(w, self.sample[name]) for name, w in self.weights.items()]
+            wants = (torch.cat(moments) > 0) == state["positive"]
+            self.wanted += wants
+            self.blocked += wants & ~flipped
         state["positive"] = positive
         state["step"] += 1
         self.epoch_steps += 1
@@ -88,6 +106,8 @@ class Diagnostics(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         flips = [f.sum().item() for f in self.flips.split(self.sizes)]
         undone = [u.sum().item() for u in self.undone.split(self.sizes)]
+        wanted = [w.sum().item() for w in self.wanted.split(self.sizes)]
+        blocked = [b.sum().item() for b in self.blocked.split(self.sizes)]
         never = (self.state["last_flip"] < 0).float().split(self.sizes)
         agrees = (self.state["positive"] == (self.state["average"] < 0)).float().split(self.sizes)
         rows: dict[str, dict[str, float]] = {}
@@ -96,11 +116,16 @@ class Diagnostics(pl.Callback):
                 "flip_rate": flips[i] / (self.sizes[i] * self.epoch_steps),
                 "flip_flop": undone[i] / flips[i] if flips[i] else 0.0,
                 "never_flipped": never[i].mean().item(),
-                "net_flips": ((weight >= 0) ^ self.before[name]).float().mean().item(),
                 "agreement": agrees[i].mean().item(),
             }
+            mean = self.mean[name](weight)
+            rows[name]["net_flips"] = ((mean >= 0) ^ self.before[name]).float().mean().item()
             if pl_module.latent:
-                rows[name]["saturation"] = (weight.abs() >= SATURATED).float().mean().item()
+                rows[name]["saturation"] = (mean.abs() >= SATURATED).float().mean().item()
+            if pl_module.flips_bits:
+                moment = pl_module.flip_moment(weight, self.sample[name])
+                rows[name]["blocked"] = blocked[i] / wanted[i] if wanted[i] else 0.0
+                rows[name]["moment_to_threshold"] = moment.square().mean().sqrt().item() / pl_module.threshold()
             for key, value in rows[name].items():
                 self.layers.setdefault(name, {}).setdefault(key, []).append(value)
         self.summary = {

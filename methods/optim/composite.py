@@ -23,8 +23,8 @@ class Composite(Optimizer):
         self._share()
 
     def _share(self) -> None:
+        # an inner load_state_dict makes new group dicts; state stays with the inner optimizers, which place it themselves
         self.param_groups = [group for o in self.optimizers for group in o.param_groups]
-        self.state = {p: s for o in self.optimizers for p, s in o.state.items()}  # type: ignore[assignment]
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
         loss = None
@@ -56,9 +56,11 @@ class Composite(Optimizer):
         self._share()
 
 
-def state_bytes(optimizer: Optimizer) -> int:
-    """Bytes of the tensors that the optimizer keeps between steps (moments; not the weights, not the gradients)."""
+def state_bytes_of(optimizer: Optimizer) -> dict[Tensor, int]:
+    """Parameter → bytes of the tensors that its optimizer keeps for it between steps (its moments)."""
     optimizers = optimizer.optimizers if isinstance(optimizer, Composite) else [optimizer]
-    states = [s for o in optimizers for s in o.state.values()]
-    tensors: list[Tensor] = [v for s in states for v in s.values() if isinstance(v, Tensor)]
-    return sum(t.numel() * t.element_size() for t in tensors)
+    return {
+        p: sum(v.numel() * v.element_size() for v in state.values() if isinstance(v, Tensor))
+        for o in optimizers
+        for p, state in o.state.items()
+    }

@@ -13,7 +13,6 @@ from torch import Tensor
 _CHUNK_PER_CPU_THREAD = 2**16
 _CHUNK_ON_ACCELERATOR = 2**22  # large enough that kernel launches do not dominate, small enough for the scratch
 _COMPILE_FROM = 2**14  # below this many elements, entering compiled code costs more than it saves
-_STREAMS = 8  # one core reads memory faster in several streams than in one
 
 
 class MomentOptimizer(torch.optim.Optimizer):
@@ -90,7 +89,7 @@ class MomentOptimizer(torch.optim.Optimizer):
             if self.moments[0] not in self.state.get(p, {}) and (fault := self.check_parameter(p)):
                 raise ValueError(f"{type(self).__name__}: {name} {fault}")
             if self.check_finite:
-                sums.setdefault(p.device, []).append(self._sum(p.grad).float())
+                sums.setdefault(p.device, []).append(p.grad.sum().float())
         # A sum is finite only if all its terms are; as finite terms may overflow, a sum alone convicts nobody.
         if all(torch.stack(s).isfinite().all().item() for s in sums.values()):
             return
@@ -107,12 +106,6 @@ class MomentOptimizer(torch.optim.Optimizer):
                 if p.grad is not None:
                     label = f"parameter {names[j]!r}" if names else f"parameter {j}"
                     yield f"{label} of group {i} (shape {tuple(p.shape)})", p
-
-    def _sum(self, g: Tensor) -> Tensor:
-        large = g.numel() >= _COMPILE_FROM and g.numel() % _STREAMS == 0 and g.is_contiguous()
-        if self.compiled and large and g.device.type == "cpu":
-            return _compile(_sum_in_streams)(g.view(_STREAMS, -1))
-        return g.sum()
 
     def _update_parameter(
         self, p: Tensor, moments: list[Tensor], coefficients: tuple[float, ...], scratch: "_Scratch"
@@ -193,11 +186,6 @@ def _moment_dtype(p: Tensor) -> torch.dtype:
 
 def _chunk_size(like: Tensor) -> int:
     return _CHUNK_PER_CPU_THREAD * torch.get_num_threads() if like.device.type == "cpu" else _CHUNK_ON_ACCELERATOR
-
-
-def _sum_in_streams(rows: Tensor) -> Tensor:
-    first, *rest = rows.float().unbind()
-    return sum(rest, first).sum()
 
 
 @cache

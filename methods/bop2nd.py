@@ -1,0 +1,53 @@
+"""Bop2ndOrder: Bop whose moving average is normalized by the gradient's second raw moment."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from configs.settings import setting
+
+from .bop import BitFlipConfig, BitFlipMethod
+from .optim import Bop2ndOrder
+from .optim.bop2nd import CORRECTIONS
+from .optim.schedule import KINDS
+
+
+@dataclass
+class Config(BitFlipConfig):
+    name: str = "bop2nd"
+    threshold: float = setting(1e-6, "τ: a weight flips where w·m/√v passes it", low=0)
+    threshold_end: float = setting(1e-8, "its value at the end of the schedule", low=0)
+    gamma: float = setting(1e-7, "γ, adaptivity rate: the weight of a new gradient in m", low=0, high=1)
+    sigma: float = setting(1e-3, "σ: the weight of a new squared gradient in v", low=0, high=1)
+    sigma_end: float = setting(1e-2, "its value at the end of the schedule", low=0, high=1)
+    sigma_schedule: str = setting("constant", "how σ goes from sigma to sigma_end", choices=KINDS)
+    correction: str = setting("biased", "of the moments' start at zero; docstring of Bop2ndOrder", choices=CORRECTIONS)
+
+
+class Bop2ndMethod(BitFlipMethod):
+    """Bop normalized by a second raw moment; biased, unbiased or Adam's correction; schedules on τ, γ, σ
+
+    `m ← (1−γ)m + γg`, `v ← (1−σ)v + σg²`, flip where `w·m/(√v + ε) > τ`. Defaults: the paper's hyperparameter study;
+    its CIFAR-10 schedules are the preset `+experiment=bop2nd_cifar10`. Source: Suárez-Ramírez et al. 2021,
+    arXiv 2104.05124."""
+
+    Config = Config
+    config: Config
+    scheduled: ClassVar[tuple[str, ...]] = ("lr", "threshold", "gamma", "sigma")
+
+    def make_flipper(self, binary: list[nn.Parameter]) -> Bop2ndOrder:
+        c = self.config
+        return Bop2ndOrder(
+            binary,
+            gamma=c.gamma,
+            sigma=c.sigma,
+            threshold=c.threshold,
+            correction=c.correction,
+            compiled=self.compiled,
+        )
+
+    def flip_moment(self, weight: nn.Parameter, index: Tensor) -> Tensor:
+        """m/√v as the biased rule has it, uncorrected."""
+        state, eps = self.flipper.state[weight], self.flipper.param_groups[0]["eps"]
+        return state["m"].view(-1)[index] / (state["v"].view(-1)[index].sqrt() + eps)
