@@ -1,7 +1,7 @@
 """The spine: config → datamodule → method → trainer → record.
 
-    python run.py method=ste dataset=mnist          trains, and leaves results/runs/ste/<run id>.json
-    python run.py --help                            methods, data sets, nets, and every setting
+python run.py method=ste dataset=mnist          trains, and leaves results/runs/ste/<run id>.json
+python run.py --help                            methods, data sets, nets, and every setting
 """
 
 import os

@@ -2,11 +2,11 @@
 
     python -m benchmarks.optimizers --threads 1
 
-All optimizers step in turn within one run, on the same fresh gradients, in an order that rotates; the table gives medians
-and their ratio to Adam's. About 3 % of the weights flip in each step, as early in a schedule. "unchecked" leaves out the
-look for non-finite gradients, which Adam does not do either. Moments are float32, but Adam's are of the weights' dtype,
-so a bfloat16 row also gives the ratio to Adam with float32 weights. Peak extra memory is what a step holds at most
-beyond what was held before it.
+All optimizers step in turn within one run, on the same fresh gradients, in an order that rotates; the table gives
+medians and their ratio to Adam's. About 3 % of the weights flip in each step, as early in a schedule. "unchecked"
+leaves out the look for non-finite gradients, which Adam does not do either. Moments are float32, but Adam's are of the
+weights' dtype, so a bfloat16 row also gives the ratio to Adam with float32 weights. Peak extra memory is what a step
+holds at most beyond what was held before it.
 """
 
 import argparse
@@ -24,7 +24,14 @@ from torch import Tensor
 
 from methods.optim import Bop, Bop2ndOrder, PBop
 
-VGG = [(128, 3, 3, 3), (128, 128, 3, 3), (256, 128, 3, 3), (256, 256, 3, 3), (512, 256, 3, 3), (512, 512, 3, 3)]
+VGG: list[tuple[int, ...]] = [
+    (128, 3, 3, 3),
+    (128, 128, 3, 3),
+    (256, 128, 3, 3),
+    (256, 256, 3, 3),
+    (512, 256, 3, 3),
+    (512, 512, 3, 3),
+]
 VGG += [(1024, 8192), (1024, 1024), (10, 1024)]
 FLIPPED = 1.88  # a standard normal exceeds this with probability 3 %
 
@@ -37,20 +44,19 @@ def shapes(kind: str, parameters: int) -> list[tuple[int, ...]]:
     return [s if s != (1024, 8192) else (1024, max(1, round((parameters - rest) / 1024))) for s in VGG]
 
 
-def optimizers(dtype: torch.dtype) -> dict[str, Callable[[list[Tensor]], torch.optim.Optimizer]]:
-    cases: dict[str, Callable[[list[Tensor]], torch.optim.Optimizer]] = {
-        "Adam fused": lambda p: torch.optim.Adam(p, lr=1e-3, fused=True)
-    }
+def optimizers(dtype: torch.dtype) -> dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]]:
+    cases: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {}
+    cases["Adam fused"] = torch.optim.Adam, {"fused": True}
     modes: list[tuple[str, dict[str, Any]]] = [
         ("eager", {}),
         ("compiled", {"compiled": True}),
         ("compiled unchecked", {"compiled": True, "check_finite": False}),
     ]
     for mode, options in modes:
-        cases[f"Bop {mode}"] = lambda p, o=options: Bop(p, 1.0, FLIPPED, **o)
-        cases[f"Bop2ndOrder {mode}"] = lambda p, o=options: Bop2ndOrder(p, 1.0, 1e-2, FLIPPED, **o)
+        cases[f"Bop {mode}"] = Bop, {"gamma": 1.0, "threshold": FLIPPED, **options}
+        cases[f"Bop2ndOrder {mode}"] = Bop2ndOrder, {"gamma": 1.0, "sigma": 0.01, "threshold": FLIPPED, **options}
         if dtype == torch.float32:
-            cases[f"PBop {mode}"] = lambda p, o=options: PBop(p, 1e-2, 1e-2, 1e-3, **o)
+            cases[f"PBop {mode}"] = PBop, {"gamma": 0.01, "sigma": 0.01, "scaler": 1e-3, **options}
     return cases
 
 
@@ -91,11 +97,11 @@ def measure(sizes: list[tuple[int, ...]], dtypes: list[torch.dtype], device: str
     gradients = {t: [torch.empty(s, dtype=t, device=device) for s in sizes] for t in dtypes}
     cases: list[tuple[torch.dtype, str, list[Tensor], torch.optim.Optimizer]] = []
     for dtype in dtypes:
-        for name, make in optimizers(dtype).items():
+        for name, (optimizer_class, options) in optimizers(dtype).items():
             held = parameters(name, sizes, dtype, device)
             for p, g in zip(held, gradients[dtype], strict=True):
                 p.grad = g
-            cases.append((dtype, name, held, make(held)))
+            cases.append((dtype, name, held, optimizer_class(held, **options)))
 
     times: list[list[float]] = [[] for _ in cases]
     warm_up = 3

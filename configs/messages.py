@@ -4,6 +4,9 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
+from datamodules.base import DataConfig
+from methods.base import MethodConfig
+
 from .schema import GROUPS, RunConfig
 from .settings import UserError, describe, unknown
 
@@ -12,8 +15,14 @@ USAGE = """Trains a binarized net and leaves a record.
   python run.py                                        ste on digits, the default
   python run.py method=ste dataset=mnist seed=1        any setting as name=value
   python run.py -m method=ste,real seed=0,1,2          a grid; runs whose record exists are skipped
-  python run.py +experiment=binarynet_mnist            a published setting ({experiments})
+  python run.py +experiment=binarynet_mnist            a published or prepared setting
+
+experiments
+  {experiments}
 """
+
+
+SHARED: dict[str, type] = {"method": MethodConfig, "dataset": DataConfig}
 
 
 def summary(member: type) -> str:
@@ -23,7 +32,7 @@ def summary(member: type) -> str:
 
 def help_text(defaults: DictConfig, experiments: list[str]) -> str:
     """Methods, data sets and nets, a line each, then every setting with its default; `defaults` is the composed config."""
-    lines = [USAGE.format(experiments=", ".join(sorted(experiments)))]
+    lines = [USAGE.format(experiments="\n  ".join(sorted(experiments)))]
     for group, members in GROUPS.items():
         lines.append(f"{group}=")
         lines += [f"  {name:<16} {summary(member)}" for name, member in members.items()]
@@ -33,8 +42,12 @@ def help_text(defaults: DictConfig, experiments: list[str]) -> str:
     assert isinstance(values, dict)
     lines += ["settings of every run", *describe(RunConfig, "", {str(k): v for k, v in values.items()}), ""]
     for group, members in GROUPS.items():
+        shared = SHARED.get(group)
+        if shared:
+            lines += [f"every {group}", *describe(shared, f"{group}.", {}), ""]
         for name, member in members.items():
-            lines += [f"{group}={name}", *describe(member.Config, f"{group}.", {}), ""]  # type: ignore[attr-defined]
+            own = describe(member.Config, f"{group}.", {}, shared)  # type: ignore[attr-defined]
+            lines += [f"{group}={name}", *own, ""] if own else []
     return "\n".join(lines)
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import MISSING, Field, field, fields, is_dataclass
+from dataclasses import Field, field, fields, is_dataclass
 from difflib import get_close_matches
 from typing import Any
 
@@ -26,8 +26,6 @@ def setting(
     """A dataclass field with its help text and valid values: `low ≤ value ≤ high`, `above < value < below`."""
     rules = {"choices": choices, "low": low, "above": above, "high": high, "below": below}
     metadata = {"help": help} | {k: v for k, v in rules.items() if v is not None}
-    if isinstance(default, dict | list):
-        return field(default_factory=lambda: type(default)(default), metadata=metadata)
     return field(default=default, metadata=metadata)
 
 
@@ -74,15 +72,17 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> UserError:
     return UserError(f"unknown {kind} '{name}'{hint} (valid: {', '.join(valid)})")
 
 
-def describe(config: type, prefix: str, values: dict[str, Any]) -> list[str]:
-    """One help line a setting of a Config dataclass; `values` overrides the dataclass' own defaults."""
+def describe(config: type, prefix: str, values: dict[str, Any], shared: type | None = None) -> list[str]:
+    """One help line a setting of a Config dataclass; `values` overrides the dataclass' own defaults. Settings that
+    `shared`, its base class, has with the same default are left out."""
+    known = {item.name: item.default for item in fields(shared)} if shared else {}
     lines = []
     for item in fields(config):
-        if "help" not in item.metadata:
+        if "help" not in item.metadata or (item.name in known and known[item.name] == item.default):
             continue
-        default = item.default_factory() if item.default_factory is not MISSING else item.default
-        default = values.get(item.name, default)
+        default = values.get(item.name, item.default)
         valid = valid_values(item)
         shown = "null" if default is None else str(default).lower() if isinstance(default, bool) else default
-        lines.append(f"  {prefix + item.name + '=' + str(shown):<38} {item.metadata['help']}" + (f" ({valid})" if valid else ""))
+        setting = f"{prefix}{item.name}={shown}"
+        lines.append(f"  {setting:<34} {item.metadata['help']}" + (f" ({valid})" if valid else ""))
     return lines

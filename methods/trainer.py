@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import warnings
 from dataclasses import dataclass
 from netrc import netrc
@@ -43,11 +44,16 @@ class Training:
         if self.checkpoint.exists():
             try:
                 state = torch.load(self.checkpoint, weights_only=True, map_location="cpu", mmap=True)
+                epochs = len(state["callbacks"]["History"]["rows"])
             except Exception as error:
                 raise UserError(f"{self.checkpoint} is no readable checkpoint; remove it to start over") from error
-            print(f"resuming after epoch {len(state['callbacks']['History']['rows'])}: {self.checkpoint}", flush=True)
+            print(f"resuming after epoch {epochs}: {self.checkpoint}", flush=True)
             resume = str(self.checkpoint)
-        self.trainer.fit(method, datamodule=data, ckpt_path=resume, weights_only=True)
+        try:
+            self.trainer.fit(method, datamodule=data, ckpt_path=resume, weights_only=True)
+        except SystemExit:  # what Lightning makes of Ctrl-C; it leaves the signal ignored
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            raise KeyboardInterrupt from None
 
 
 def pick_device(name: str) -> torch.device:
@@ -56,7 +62,9 @@ def pick_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if available["cuda"] else "cpu")
     if not available[name]:
-        raise UserError(f"device={name} is not available here (available: {', '.join(k for k, v in available.items() if v)})")
+        raise UserError(
+            f"device={name} is not available here (available: {', '.join(k for k, v in available.items() if v)})"
+        )
     return torch.device(name)
 
 

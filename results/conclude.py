@@ -1,5 +1,6 @@
 """The two ends of a record: what is known before training, and what is measured after it."""
 
+import io
 import shlex
 import statistics
 import sys
@@ -17,7 +18,7 @@ from methods.optim.composite import state_bytes_of
 from methods.trainer import Training
 
 from .environment import environment, peak_memory
-from .record import Record, failed_path, record_path, run_id, save
+from .record import Record, failed_path, record_path, run_id, save, write_whole
 
 
 def begin(config: RunConfig, method: Method, data: Any, device: torch.device) -> Record:
@@ -30,7 +31,12 @@ def begin(config: RunConfig, method: Method, data: Any, device: torch.device) ->
         command=_command(),
         config=identity(config),
         environment=environment(device) | {"deterministic": config.deterministic},
-        data={"label": data.label, "fingerprint": data.fingerprint, "sizes": data.sizes, "input_shape": data.input_shape},
+        data={
+            "label": data.label,
+            "fingerprint": data.fingerprint,
+            "sizes": data.sizes,
+            "input_shape": data.input_shape,
+        },
         model={
             "parameters": sum(p.numel() for p in method.net.parameters()),
             "binary_parameters": sum(w.numel() for w in weights),
@@ -58,6 +64,7 @@ def conclude(record: Record, config: RunConfig, training: Training, method: Meth
         result.update(_error(training, method, data, split))
         result["binarized_error"] = result["error"]
         for name, context in method.variants():
+            torch.manual_seed(config.seed)  # what a variant draws does not depend on where training was resumed
             with context:
                 result[f"{name}_error"] = _error(training, method, data, split)["error"]
         result["binarization_gap"] = result["binarized_error"] - result["error"]
@@ -75,8 +82,9 @@ def conclude(record: Record, config: RunConfig, training: Training, method: Meth
     record.status = "done"
     folder = training.checkpoint.parent
     if config.save_weights:
-        folder.mkdir(parents=True, exist_ok=True)
-        torch.save(history.best_weights, folder / "weights.pt")
+        weights = io.BytesIO()
+        torch.save(history.best_weights, weights)
+        write_whole(folder / "weights.pt", weights.getvalue())
     save(record, record_path(config))
     failed_path(config).unlink(missing_ok=True)
     for logger in trainer.loggers:

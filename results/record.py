@@ -69,7 +69,9 @@ def find(config: RunConfig) -> Record | None:
     record = load(path)
     difference = _first_difference(record.config, json.loads(json.dumps(identity(config), default=str)))
     if difference:
-        raise UserError(f"{path} was made with another {difference} (a default has changed since); rerun=true replaces it")
+        raise UserError(
+            f"{path} was made with another {difference} (a default has changed since); rerun=true replaces it"
+        )
     return record
 
 
@@ -91,7 +93,9 @@ def load(path: Path) -> Record:
             raise UserError(f"{path} has schema {content['schema']}, this version reads up to {SCHEMA}")
         return Record(**content)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is not a readable record: {error}; remove it, or train again with rerun=true") from error
+        raise UserError(
+            f"{path} is not a readable record: {error}; remove it, or train again with rerun=true"
+        ) from error
 
 
 def save(record: Record, path: Path) -> None:
@@ -99,14 +103,14 @@ def save(record: Record, path: Path) -> None:
     write_whole(path, _render(asdict(record)))
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, content: str | bytes) -> None:
     """Writes to a temporary file beside `path`, syncs it and renames it. UserError where that cannot be done."""
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".", suffix=".tmp", delete=False) as file:
+        with tempfile.NamedTemporaryFile("wb", dir=path.parent, prefix=".", suffix=".tmp", delete=False) as file:
             temporary = Path(file.name)
-            file.write(text)
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         temporary.chmod(0o644)

@@ -23,8 +23,10 @@ def report(record: Record, path: Path) -> str:
     )
     if "net_flips" in record.curves:
         net, rate = record.curves["net_flips"], record.curves["flip_rate"]
-        lines.append(f"  flips              {net[0]:.1%} of the weights in the first epoch, {net[-1]:.2%} in the last "
-                     f"({rate[-1]:.1e} per weight and step)")
+        lines.append(
+            f"  flips              {net[0]:.1%} of the weights in the first epoch, {net[-1]:.2%} in the last "
+            f"({rate[-1]:.1e} per weight and step)"
+        )
     cost = record.cost
     lines += [
         f"  speed              {cost['images_per_second']:,.0f} img/s, {cost['elapsed_seconds']:.0f} s in all, "

@@ -5,14 +5,17 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny tensors: threads only wait for one another; child processes too
 
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import hydra
 import pytest
+import pytorch_lightning as pl
 import torch
 from hydra.core.global_hydra import GlobalHydra
+from torch.utils.data import DataLoader, TensorDataset
 
 import run
 from configs.schema import RunConfig, register, resolve
@@ -57,22 +60,30 @@ class Outcome:
     err: str
 
 
-@pytest.fixture
-def command(overrides, capfd, monkeypatch) -> Callable[..., Outcome]:
+class Command:
     """command("-m", "seed=0,1") runs `python run.py` with these arguments, in this process."""
 
-    def command(*more: str) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["run.py", *_last_of_each([*overrides, *more])])
-        monkeypatch.setattr(run, "failures", [])
+    def __init__(self, overrides, capfd, monkeypatch) -> None:
+        self._overrides, self._capfd, self._monkeypatch = overrides, capfd, monkeypatch
+
+    def arguments(self, *more: str) -> list[str]:
+        return _last_of_each([*self._overrides, *more])
+
+    def __call__(self, *more: str) -> Outcome:
+        self._monkeypatch.setattr(sys, "argv", ["run.py", *self.arguments(*more)])
+        self._monkeypatch.setattr(run, "failures", [])
         GlobalHydra.instance().clear()
-        capfd.readouterr()
+        self._capfd.readouterr()
         try:
             status = run.main()
         finally:
             GlobalHydra.instance().clear()
-        return Outcome(status, *capfd.readouterr())
+        return Outcome(status, *self._capfd.readouterr())
 
-    return command
+
+@pytest.fixture
+def command(overrides, capfd, monkeypatch) -> Command:
+    return Command(overrides, capfd, monkeypatch)
 
 
 def _last_of_each(arguments: list[str]) -> list[str]:
@@ -84,3 +95,29 @@ def _last_of_each(arguments: list[str]) -> list[str]:
 def files(folder: Path) -> list[str]:
     """All files under a folder, relative to it."""
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+@pytest.fixture
+def fit(tmp_path) -> Callable[..., pl.Trainer]:
+    """fit(method, x, y, epochs=2) trains a method on a handful of examples, in whole batches and unshuffled."""
+
+    def fit(method, x, y, *, epochs, batch_size=0, precision="32-true", callbacks=()) -> pl.Trainer:
+        trainer = pl.Trainer(
+            accelerator="cpu",
+            max_epochs=epochs,
+            precision=precision,
+            deterministic=True,
+            callbacks=list(callbacks),
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            default_root_dir=tmp_path,
+        )
+        batches = DataLoader(TensorDataset(x, y), batch_size=batch_size or len(x))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Lightning's remarks about loaders and validation
+            trainer.fit(method, train_dataloaders=batches)
+        return trainer
+
+    return fit

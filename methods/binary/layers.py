@@ -26,7 +26,9 @@ class BinaryLinear(nn.Linear):
 class BinaryConv2d(nn.Conv2d):
     """`y = x ∗ q(W)`: (batch, in, h, w) → (batch, out, h', w'), stride 1, zero padding, no bias."""
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, quantizer: Quantizer, padding: int = 0) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int, quantizer: Quantizer, padding: int = 0
+    ) -> None:
         super().__init__(in_channels, out_channels, kernel, padding=padding, bias=False)
         self.quantizer = quantizer
 

@@ -21,7 +21,10 @@ def sign(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
 
 def stochastic_sign(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     """`+1` with probability `σ(x) = clip((x+1)/2, 0, 1)`, else `−1` (hard sigmoid; Courbariaux 2015, eq. 2)."""
-    return sign(x - (2 * torch.rand_like(x) - 1), dtype)
+    # drawn in float32 whatever x is: the 8 bits of a bfloat16 draw would shift the probability by up to 1/256
+    noise = 2 * torch.rand(x.shape, device=x.device) - 1
+    one = torch.ones((), dtype=dtype or x.dtype, device=x.device)
+    return torch.where(noise < x, one, -one)
 
 
 def compute_dtype(x: Tensor) -> torch.dtype:

@@ -2,12 +2,15 @@
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
+
+from configs.settings import UserError
 
 STREAM = 1  # sets these seeds apart from those of the data order, which come from (seed, epoch) too
 
@@ -42,15 +45,18 @@ class Checkpoint(pl.callbacks.Checkpoint):
         done = trainer.current_epoch + 1 >= (trainer.max_epochs or 1)
         if not done and time.monotonic() - self.last < self.seconds:
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_suffix(f".{os.getpid()}.tmp")
         try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             trainer.save_checkpoint(temporary)
             with open(temporary, "rb") as file:
                 os.fsync(file.fileno())
             os.replace(temporary, self.path)
+        except OSError as error:
+            raise UserError(f"cannot write {self.path}: {error.strerror or error}") from error
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
         self.last = time.monotonic()
 
 

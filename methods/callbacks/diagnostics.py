@@ -46,10 +46,7 @@ class Diagnostics(pl.Callback):
         self.mean = {name: layer.quantizer.mean for name, layer in layers.items()}
         generator = torch.Generator().manual_seed(self.seed)
         device = next(iter(weights.values())).device
-        self.sample = {
-            name: torch.randint(w.numel(), (min(SAMPLE, w.numel()),), generator=generator).to(device)
-            for name, w in weights.items()
-        }
+        self.sample = {name: _sample(w.numel(), generator).to(device) for name, w in weights.items()}
         self.weights = weights
         self.sizes = [len(index) for index in self.sample.values()]
         self.share = torch.tensor([w.numel() for w in weights.values()], dtype=torch.float64)
@@ -138,3 +135,8 @@ class Diagnostics(pl.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.layers, self.state = state_dict["layers"], state_dict["state"]
+
+
+def _sample(count: int, generator: torch.Generator) -> Tensor:
+    """Which of `count` weights are followed: all, or `SAMPLE` drawn with replacement (which is quick for any layer)."""
+    return torch.arange(count) if count <= SAMPLE else torch.randint(count, (SAMPLE,), generator=generator)

@@ -14,6 +14,7 @@ class Config:
     name: str = "vgg"
     width: int = setting(128, "channels of the first block; later blocks have 2× and 4×, the dense layers 8×", low=1)
     first_padding: int = setting(1, "zero padding of the first convolution (0 in Bop's net)", low=0, high=1)
+    norm_scale: bool = setting(True, "batch norm learns its scale γ (false in Bop's net, where γ stays 1)")
 
 
 class VGG(nn.Sequential):
@@ -39,7 +40,9 @@ class VGG(nn.Sequential):
                 modules += [parts.norm2d(features), parts.activation()]
                 channels = features
         if min(height, width) < 1:
-            raise UserError(f"net=vgg needs images of at least 8×8 pixels (10×10 with first_padding=0), not {input_shape[1]}×{input_shape[2]}")
+            raise UserError(
+                f"net=vgg needs images of at least 8×8 pixels (10×10 with first_padding=0), not {input_shape[1]}×{input_shape[2]}"
+            )
         modules.append(nn.Flatten())
         features = channels * height * width
         for _ in range(2):
@@ -47,3 +50,7 @@ class VGG(nn.Sequential):
             features = 8 * config.width
         modules += [parts.linear(features, classes), parts.norm1d(classes)]
         super().__init__(*modules)
+        if not config.norm_scale:
+            for module in modules:
+                if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+                    module.weight.requires_grad_(False)

@@ -40,8 +40,8 @@ class Bop2ndOrder(MomentOptimizer):
         correction: "biased", "unbiased" or "adam"; the last two need γ > 0 and σ > 0.
         eps: ε > 0; 1e-10 in the paper's code.
         compiled: update by code from `torch.compile`, in one pass over memory: two to three times as fast, after
-            some seconds of compilation. Flips the same weights as without on a CPU; elsewhere the compiler may round
-            differently.
+            some seconds of compilation. m and v are the same as without on a CPU; √v may differ in its last bit (and
+            with it a flip at the very threshold), elsewhere any rounding.
         check_finite: look for NaN and infinity in all gradients before the step, for one more pass over them (and one
             synchronization a step on a GPU). Turn it off only where something else has looked.
 

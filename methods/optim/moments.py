@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, lru_cache
 from itertools import chain
 from typing import Any, ClassVar
 
@@ -118,9 +118,7 @@ class MomentOptimizer(torch.optim.Optimizer):
         w, g, m = flat[0], p.grad.permute(order).reshape(-1), flat[1:]
 
         if self.compiled and w.numel() >= _COMPILE_FROM:
-            # As tensors: a float would be part of the compiled code, and each new value of a schedule a recompilation.
-            scalars = [torch.tensor(c, dtype=m[0].dtype) for c in coefficients]
-            _compile(type(self).fused)(w, g, *m, *scalars)
+            _compile(type(self).fused)(w, g, *m, *_as_tensors(coefficients, m[0].dtype))
         else:
             size = _chunk_size(w)
             t, u, w_wide, g_wide = scratch(min(size, w.numel()), m[0])
@@ -186,6 +184,12 @@ def _moment_dtype(p: Tensor) -> torch.dtype:
 
 def _chunk_size(like: Tensor) -> int:
     return _CHUNK_PER_CPU_THREAD * torch.get_num_threads() if like.device.type == "cpu" else _CHUNK_ON_ACCELERATOR
+
+
+@lru_cache(maxsize=16)
+def _as_tensors(coefficients: tuple[float, ...], dtype: torch.dtype) -> list[Tensor]:
+    """Arguments for compiled code: a float would be part of it, and each new value of a schedule a recompilation."""
+    return [torch.tensor(c, dtype=dtype, device="cpu") for c in coefficients]
 
 
 @cache

@@ -31,8 +31,8 @@ class PBop(MomentOptimizer):
             draws against a saturated weight, so it is noise that stays in training.
         eps: ε > 0.
         compiled: update by code from `torch.compile`, in one pass over memory: two to three times as fast, after
-            some seconds of compilation. Same result as without on a CPU; elsewhere the compiler may round
-            differently.
+            some seconds of compilation. m and v are the same as without on a CPU; √v may differ in its last bit,
+            elsewhere any rounding.
         check_finite: look for NaN and infinity in all gradients before the step, for one more pass over them (and one
             synchronization a step on a GPU). Turn it off only where something else has looked.
 

@@ -82,6 +82,14 @@ def test_a_val_folder_is_the_validation_set(images):
     assert make(images, split_seed=5).fingerprint == data.fingerprint
 
 
+def test_the_order_is_that_of_the_names(images):
+    for name in COLORS:
+        for k in (5, 0, 3, 1, 4, 2):
+            paint(images / "val" / name / f"{k}.png", (k, k, k))
+    x, _ = collect(make(images).val_dataloader())
+    assert x[:, 0, 0, 0].tolist() == 3 * [0, 1, 2, 3, 4, 5]
+
+
 @pytest.mark.parametrize("size", [(60, 40), (40, 60), (20, 40), (16, 16)])
 def test_resize_of_the_shorter_side_then_middle_square(size, tmp_path):
     random = np.random.default_rng(0)

@@ -1,0 +1,132 @@
+"""Architectures: sizes that the papers give, order inside a block, options, and every method on every net."""
+
+import pytest
+import torch
+from torch import nn
+
+from configs.settings import UserError
+from methods import METHODS
+from methods.binary.layers import BinaryConv2d, BinaryLinear, Parts, binary_layers
+from methods.binary.sign import Activation, ActivationSign, WeightSign
+from methods.nets import NETS
+
+PARTS = Parts(WeightSign, ActivationSign)
+SMALL = {"mlp": {"width": 16, "depth": 2}, "vgg": {"width": 2}, "tiny": {"width": 4}}
+
+
+def build(name, input_shape, classes=10, parts=PARTS, device="cpu", **settings):
+    with torch.device(device):
+        return NETS[name](NETS[name].Config(**settings), parts, input_shape, classes)
+
+
+def weight_shapes(net):
+    return [tuple(layer.weight.shape) for layer in binary_layers(net).values()]
+
+
+def count(parameters):
+    return sum(p.numel() for p in parameters)
+
+
+def test_mlp_of_binarynet_mnist():
+    net = build("mlp", (1, 28, 28), width=4096, depth=3, device="meta")
+    assert weight_shapes(net) == [(4096, 784), (4096, 4096), (4096, 4096), (10, 4096)]
+    weights = 784 * 4096 + 2 * 4096**2 + 4096 * 10
+    assert count(net.parameters()) == weights + 2 * (3 * 4096 + 10)  # batch norm: γ and β
+
+
+@pytest.mark.parametrize("width", [128, 64])  # CIFAR-10, and SVHN at half its width
+def test_vgg_of_binarynet(width):
+    net = build("vgg", (3, 32, 32), width=width, device="meta")
+    w = width
+    convolutions = [(w, 3), (w, w), (2 * w, w), (2 * w, 2 * w), (4 * w, 2 * w), (4 * w, 4 * w)]
+    dense = [(8 * w, 4 * w * 4 * 4), (8 * w, 8 * w), (10, 8 * w)]
+    assert weight_shapes(net) == [(*shape, 3, 3) for shape in convolutions] + dense
+    norms = 2 * (2 * (w + 2 * w + 4 * w) + 2 * 8 * w + 10)
+    assert count(net.parameters()) == count(layer.weight for layer in binary_layers(net).values()) + norms
+    if width == 128:
+        assert count(layer.weight for layer in binary_layers(net).values()) == 14_022_016
+
+
+def test_vgg_without_padding_of_the_first_convolution():
+    net = build("vgg", (3, 32, 32), width=4, first_padding=0)
+    sides = []
+    for layer in binary_layers(net).values():
+        layer.register_forward_hook(lambda module, inputs, output: sides.append(tuple(output.shape[2:])))
+    assert net(torch.randn(2, 3, 32, 32)).shape == (2, 10)
+    assert sides == [(30, 30), (30, 30), (15, 15), (15, 15), (7, 7), (7, 7), (), (), ()]
+
+
+@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("input_shape", [(1, 8, 8), (3, 12, 10)])
+def test_output_is_a_logit_per_class(name, input_shape):
+    net = build(name, input_shape, classes=7, **SMALL[name])
+    assert net(torch.randn(5, *input_shape)).shape == (5, 7)
+
+
+def test_order_inside_a_block():
+    block = [BinaryConv2d, nn.BatchNorm2d, ActivationSign]
+    pooled = [BinaryConv2d, nn.MaxPool2d, nn.BatchNorm2d, ActivationSign]
+    dense = [BinaryLinear, nn.BatchNorm1d, ActivationSign]
+    last = [BinaryLinear, nn.BatchNorm1d]
+    assert [type(m) for m in build("vgg", (3, 8, 8), width=2)] == 3 * (block + pooled) + [nn.Flatten] + 2 * dense + last
+    assert [type(m) for m in build("mlp", (1, 8, 8), width=2, depth=2)] == [nn.Flatten] + 2 * dense + last
+    assert [type(m) for m in build("tiny", (1, 8, 8))] == pooled + [nn.Flatten] + dense + last
+
+
+def test_batch_norm_is_that_of_binarynet():
+    norms = [m for m in build("tiny", (1, 8, 8)) if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
+    assert [(norm.eps, norm.momentum) for norm in norms] == 3 * [(1e-4, 0.1)]
+
+
+def test_batch_norm_without_scale_keeps_gamma_at_one(fit):
+    net = NETS["vgg"].Config(width=2, norm_scale=False)
+    method = METHODS["ste"](METHODS["ste"].Config(), net, (1, 8, 8), 10, "cross_entropy")
+    fit(method, torch.randn(20, 1, 8, 8), torch.arange(20) % 10, epochs=2)
+    norms = [m for m in method.net if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
+    assert len(norms) == 9
+    assert all(torch.equal(norm.weight, torch.ones_like(norm.weight)) for norm in norms)
+    assert all((norm.bias != 0).any() for norm in norms)
+
+
+def test_dropout_of_the_published_mnist_setting():
+    net = build("mlp", (1, 8, 8), width=16, depth=2, dropout_input=0.2, dropout_hidden=0.5)
+    hidden = [BinaryLinear, nn.BatchNorm1d, ActivationSign, nn.Dropout]
+    assert [type(m) for m in net] == [nn.Flatten, nn.Dropout] + 2 * hidden + [BinaryLinear, nn.BatchNorm1d]
+    assert [m.p for m in net if isinstance(m, nn.Dropout)] == [0.2, 0.5, 0.5]
+    x = torch.randn(4, 1, 8, 8)
+    assert not torch.equal(net(x), net(x))
+    net.eval()
+    assert torch.equal(net(x), net(x))
+
+
+def test_every_layer_has_a_quantizer_of_its_own():
+    net = build("vgg", (3, 8, 8), width=2, parts=Parts(WeightSign, lambda: Activation(nn.ReLU())))
+    quantizers = [id(m) for m in net.modules() if isinstance(m, WeightSign | Activation)]
+    assert len(quantizers) == len(set(quantizers)) == 9 + 8
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "side"), [("vgg", {}, 8), ("vgg", {"first_padding": 0}, 10), ("tiny", {}, 4)]
+)
+def test_images_that_are_too_small(name, settings, side):
+    build(name, (1, side, side), width=2, **settings)
+    for height, width in [(side - 1, side), (side, side - 1)]:
+        with pytest.raises(UserError, match=f"at least .*{side}×{side}.* not {height}×{width}$"):
+            build(name, (1, height, width), width=2, **settings)
+
+
+@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_trains_every_net(method, net, precision, fit):
+    model = METHODS[method](METHODS[method].Config(), NETS[net].Config(**SMALL[net]), (1, 8, 8), 10, "squared_hinge")
+    before = {name: value.clone() for name, value in model.net.state_dict().items()}
+    torch.manual_seed(0)
+    x, y = torch.randn(32, 1, 8, 8), torch.arange(32) % 10
+    fit(model, x, y, epochs=2, precision=precision)
+    after = model.net.state_dict()
+    assert all(value.isfinite().all() for value in after.values())
+    norm_weights = [n for n in after if not any(n.startswith(layer + ".") for layer in binary_layers(model.net))]
+    moved = [n for n in norm_weights if not torch.equal(before[n], after[n])]
+    assert set(moved) == set(norm_weights)
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.net.parameters())

@@ -1,0 +1,124 @@
+"""Each curve against its formula, and how schedules drive param groups."""
+
+import math
+
+import pytest
+import torch
+
+from methods.optim.schedule import KINDS, Schedules, curve
+
+# value at t = 0, in the middle, and just before the end, from start = 8 to end = 0.5 (a ratio of 16)
+EXPECTED = {
+    "constant": (8, 8, 8),
+    "linear": (8, 4.25, 0.5 + 7.5e-6),
+    "polynomial": (8, 0.5 + 7.5 / 8, 0.5 + 7.5e-18),  # power 3: (1 − ½)³ = 1/8
+    "exponential": (8, 2, 0.5 * 16**1e-6),  # geometric mean of 8 and ½
+    "staircase": (8, 2, 0.5),  # 5 stairs: ratio 16^(1/4) = 2 between them; t = ½ lies on the third
+    "cosine": (8, 4.25, 0.5 + 7.5 * (1 - math.cos(math.pi * 1e-6)) / 2),
+}
+
+
+def optimizer_of(*groups):
+    return torch.optim.SGD([{"params": [torch.nn.Parameter(torch.zeros(1))], **group} for group in groups], lr=9.0)
+
+
+def test_every_kind_is_tested():
+    assert set(EXPECTED) == set(KINDS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_values_of_a_curve(kind):
+    value = curve(kind, 8.0, 0.5, power=3.0, stairs=5)
+    assert [value(t) for t in (0, 0.5, 1 - 1e-6)] == pytest.approx(EXPECTED[kind], rel=1e-9)
+
+
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"constant"}))
+def test_curves_go_up_as_well_as_down(kind):
+    up, down = curve(kind, 1e-7, 1e-2), curve(kind, 1e-2, 1e-7)
+    steps = [i / 1000 for i in range(1000)]
+    rising = [up(t) for t in steps]
+    assert rising == sorted(rising)
+    assert rising[0] == pytest.approx(1e-7)
+    falling = [down(t) for t in steps]
+    assert falling == sorted(falling, reverse=True)
+    assert falling[0] == pytest.approx(1e-2)
+
+
+def test_staircase_has_equal_stairs_and_ends_at_the_end():
+    value = curve("staircase", 1e-4, 1e-8, stairs=5)  # Bop on CIFAR-10: ×0.1 every 100 of 500 epochs
+    per_epoch = [value(epoch / 500) for epoch in range(500)]
+    assert per_epoch == pytest.approx([10.0 ** -(4 + epoch // 100) for epoch in range(500)], rel=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["exponential", "staircase"])
+@pytest.mark.parametrize(("start", "end"), [(1, 0), (0, 1), (-1, 1), (1, -1)])
+def test_geometric_curves_refuse_zero(kind, start, end):
+    with pytest.raises(ValueError, match="positive"):
+        curve(kind, start, end)
+
+
+def test_unknown_kind_names_the_valid_ones():
+    with pytest.raises(ValueError, match="cosin.*constant.*cosine"):
+        curve("cosin", 1, 0)
+
+
+def test_one_stair_is_refused():
+    with pytest.raises(ValueError, match="stairs"):
+        curve("staircase", 1, 0.1, stairs=1)
+
+
+def test_per_step():
+    optimizer = optimizer_of({})
+    schedules = Schedules(optimizer, {"lr": curve("linear", 1.0, 0.0)}, steps_per_epoch=3, epochs=2)
+    seen = []
+    for _ in range(6):
+        seen.append(optimizer.param_groups[0]["lr"])
+        schedules.step()
+    assert seen == pytest.approx([1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6])
+
+
+def test_per_epoch_is_binarynets_recursion():
+    start, end, epochs, steps = 3e-3, 3e-7, 7, 4
+    optimizer = optimizer_of({})
+    schedules = Schedules(optimizer, {"lr": curve("exponential", start, end)}, steps, epochs, "epoch")
+    lr = start
+    for _ in range(epochs):
+        for _ in range(steps):
+            assert optimizer.param_groups[0]["lr"] == pytest.approx(lr, rel=1e-9)
+            schedules.step()
+        lr *= (end / start) ** (1 / epochs)
+
+
+@pytest.mark.parametrize("every", ["step", "epoch"])
+def test_the_call_after_the_last_step_stays_on_the_last_stair(every):
+    optimizer = optimizer_of({})
+    schedules = Schedules(optimizer, {"lr": curve("staircase", 16.0, 1.0, stairs=5)}, 2, 5, every)
+    for _ in range(10):
+        schedules.step()
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(1.0)
+
+
+def test_scale_and_absent_names():
+    optimizer = optimizer_of({"lr_scale": 7.0}, {"gamma": 0.0}, {"gamma": 0.0, "gamma_scale": 2.0})
+    curves = {"lr": curve("linear", 1.0, 0.0), "gamma": curve("constant", 3.0, 0.0)}
+    Schedules(optimizer, curves, steps_per_epoch=2, epochs=1).step()
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([3.5, 0.5, 0.5])
+    assert [group.get("gamma") for group in optimizer.param_groups] == [None, 3.0, 6.0]
+
+
+def test_state_round_trip():
+    def make():
+        optimizer = optimizer_of({}, {"lr_scale": 2.0})
+        return optimizer, Schedules(optimizer, {"lr": curve("cosine", 1.0, 0.0)}, 5, 4)
+
+    uninterrupted, first = make()
+    for _ in range(7):
+        first.step()
+    resumed, second = make()
+    second.load_state_dict(first.state_dict())
+    for _ in range(3):
+        assert [g["lr"] for g in resumed.param_groups] == [g["lr"] for g in uninterrupted.param_groups]
+        first.step()
+        second.step()
+    expected = (1 + math.cos(math.pi * 10 / 20)) / 2
+    assert [g["lr"] for g in resumed.param_groups] == pytest.approx([expected, 2 * expected])

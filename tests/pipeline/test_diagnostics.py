@@ -1,0 +1,128 @@
+"""Flips, agreement and saturation in the record against a recomputation from every weight after every step."""
+
+import math
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+
+from methods.binary.layers import binary_layers
+from methods.callbacks import diagnostics
+from results.conclude import conclude
+from results.record import load, record_path
+
+
+class Tracker(pl.Callback):
+    """Writes down all weights of the binary layers after every step, and their gradients."""
+
+    def __init__(self) -> None:
+        self.weights: dict[str, list[np.ndarray]] = {}  # one more than steps: the start first
+        self.gradients: dict[str, list[np.ndarray]] = {}
+
+    def _look(self, method):
+        for name, layer in binary_layers(method.net).items():
+            self.weights.setdefault(name, []).append(layer.weight.detach().flatten().double().numpy().copy())
+
+    def on_train_start(self, trainer, pl_module):
+        self._look(pl_module)
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self._look(pl_module)
+
+    def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+        for name, layer in binary_layers(pl_module.net).items():
+            self.gradients.setdefault(name, []).append(layer.weight.grad.flatten().double().numpy().copy())
+
+
+def recompute(weights, gradients, steps_per_epoch, latent, window=10):
+    """Quantity → value per epoch, from the weights around every step and the gradients, a weight at a time."""
+    epochs = len(gradients) // steps_per_epoch
+    plus = [w >= 0 for w in weights]
+    count = len(plus[0])
+    names = ["flip_rate", "flip_flop", "never_flipped", "net_flips", "agreement"] + ["saturation"] * latent
+    result = {name: [] for name in names}
+    last_flip: list[int | None] = [None] * count
+    average = np.zeros(count)
+    for epoch in range(epochs):
+        flips = undone = 0
+        for step in range(epoch * steps_per_epoch, (epoch + 1) * steps_per_epoch):
+            average += 0.01 * (gradients[step] - average)
+            for i in range(count):
+                if plus[step + 1][i] != plus[step][i]:
+                    flips += 1
+                    undone += last_flip[i] is not None and step - last_flip[i] <= window
+                    last_flip[i] = step
+        start, end = plus[epoch * steps_per_epoch], plus[(epoch + 1) * steps_per_epoch]
+        result["flip_rate"].append(flips / count / steps_per_epoch)
+        result["flip_flop"].append(undone / flips if flips else 0.0)
+        result["never_flipped"].append(sum(flip is None for flip in last_flip) / count)
+        result["net_flips"].append((start != end).mean())
+        result["agreement"].append((np.where(end, 1, -1) == -np.where(average >= 0, 1, -1)).mean())
+        if latent:
+            result["saturation"].append((np.abs(weights[(epoch + 1) * steps_per_epoch]) >= 0.99).mean())
+    return result
+
+
+def tracked(run):
+    tracker = Tracker()
+    run.training.trainer.callbacks[:0] = [tracker]
+    run.training.fit(run.method, run.data)
+    conclude(run.record, run.config, run.training, run.method, run.data)
+    return tracker, load(record_path(run.config))
+
+
+@pytest.mark.parametrize("method", ["ste", "binaryconnect", "real", "bop"])
+def test_small_layers_are_followed_whole(method, configure, assemble):
+    eager = {"ste": "method.lr=0.3", "bop": "method.gamma=0.1"}.get(method, "method.lr=0.1")  # many flips, many back
+    run = assemble(configure(f"method={method}", eager, "epochs=3", "net.width=4"))
+    tracker, record = tracked(run)
+    steps = len(run.data.train_dataloader())
+    assert set(record.diagnostics) == set(tracker.weights)
+    expected = {
+        name: recompute(tracker.weights[name], tracker.gradients[name], steps, run.method.latent)
+        for name in tracker.weights
+    }
+    assert sum(sum(rows["flip_flop"]) for rows in expected.values()) > 0
+    for name, rows in expected.items():
+        for quantity, values in rows.items():
+            assert record.diagnostics[name][quantity] == pytest.approx(values, rel=1e-5), (name, quantity)
+
+    # the curves have the mean over all weights of the net
+    sizes = {name: len(weights[0]) for name, weights in tracker.weights.items()}
+    for quantity in next(iter(expected.values())):
+        for epoch, value in enumerate(record.curves[quantity]):
+            mean = sum(sizes[name] * rows[quantity][epoch] for name, rows in expected.items()) / sum(sizes.values())
+            assert value == pytest.approx(mean, rel=1e-5), quantity
+
+
+def test_of_large_layers_a_sample_is_followed(configure, assemble):
+    run = assemble(configure("net=mlp", "net.width=96", "net.depth=1", "epochs=2", "method.lr=0.1", "limit_train=600"))
+    tracker, record = tracked(run)
+    name = "1"
+    count, n = len(tracker.weights[name][0]), diagnostics.SAMPLE
+    assert count == 64 * 96 > n
+    expected = recompute(tracker.weights[name], tracker.gradients[name], 6, True)
+    rows = record.diagnostics[name]
+    for quantity in ("net_flips", "saturation"):  # of all weights
+        assert rows[quantity] == pytest.approx(expected[quantity], rel=1e-5)
+    for quantity in ("never_flipped", "agreement"):  # shares of n weights drawn with replacement
+        for value, p in zip(rows[quantity], expected[quantity], strict=True):
+            assert abs(value - p) < 5 * math.sqrt(p * (1 - p) / n)
+            assert value != p
+    for value, p in zip(
+        rows["flip_rate"], expected["flip_rate"], strict=True
+    ):  # up to 6 flips of a weight: 6 p is a bound
+        assert abs(value - p) < 5 * math.sqrt(p / n)
+
+
+def test_without_diagnostics_nothing_else_changes(configure, assemble):
+    with_them = assemble(configure())
+    _, record = tracked(with_them)
+    without = assemble(configure("diagnostics=false", f"results_dir={with_them.config.results_dir}/other"))
+    _, plain = tracked(without)
+    assert plain.diagnostics == {}
+    assert "flip_rate" not in plain.curves
+    assert plain.run_id == record.run_id
+    assert plain.test == record.test
+    for column in ("train_loss", "val_error"):
+        assert plain.curves[column] == record.curves[column]

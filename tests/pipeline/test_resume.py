@@ -1,0 +1,189 @@
+"""Killed and started again with the same command, a run ends as if it had never been interrupted."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+import torch
+
+import run as spine
+from configs.settings import UserError
+from results.record import failed_path, load, record_path
+from run import train
+
+EPOCHS = 60
+
+
+def comparable(path: Path) -> dict:
+    """A record without what tells of the machine and the hour."""
+    content = asdict(load(path))
+    for key in ("created", "command"):
+        del content[key]
+    content["environment"] = {k: v for k, v in content["environment"].items() if k not in ("commit", "dirty")}
+    content["cost"] = {}
+    content["curves"] = {k: v for k, v in content["curves"].items() if k not in ("seconds", "elapsed")}
+    return content
+
+
+def start_and_kill(arguments: list[str], checkpoint: Path, after: int) -> None:
+    """Starts the command in a process of its own, and kills it once it has written `after` checkpoints."""
+    child = subprocess.Popen([sys.executable, spine.__file__, *arguments], stdout=subprocess.DEVNULL)
+    seen, last = 0, None
+    try:
+        while seen < after:
+            assert child.poll() is None, "the run ended before it could be killed"
+            time.sleep(0.002)
+            try:
+                stamp = os.stat(checkpoint).st_ino, os.stat(checkpoint).st_mtime_ns
+            except FileNotFoundError:
+                continue
+            if stamp != last:
+                seen, last = seen + 1, stamp
+        child.send_signal(signal.SIGKILL)
+    finally:
+        child.kill()
+        status = child.wait()
+    assert status == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        ["method=ste", "method.activation=stochastic"],
+        pytest.param(["method=binaryconnect", "method.weights=stochastic"], marks=pytest.mark.slow),
+        pytest.param(["method=bop2nd", "dataset.augment=crop"], marks=pytest.mark.slow),
+        pytest.param(["method=pbop", "precision=bf16"], marks=pytest.mark.slow),
+    ],
+    ids=lambda value: value[0],
+)
+def test_sigkill_and_again(method, command, configure, overrides, tmp_path):
+    settings = [*method, f"epochs={EPOCHS}", "checkpoint_seconds=0", "limit_train=400"]
+    whole = ["results_dir=" + str(tmp_path / "whole"), "output_dir=" + str(tmp_path / "whole_outputs")]
+    assert command(*settings, *whole).status == 0
+
+    config = configure(*settings)
+    folder = Path(config.output_dir) / load(record_path(configure(*settings, *whole))).run_id
+    after = random.SystemRandom().randint(1, EPOCHS // 3)
+    start_and_kill(command.arguments(*settings), folder / "last.ckpt", after)
+    assert not record_path(config).exists()
+    outcome = command(*settings)
+    assert outcome.status == 0
+    resumed_after = int(outcome.out.split("resuming after epoch ")[1].split(":")[0])
+    assert after <= resumed_after < EPOCHS
+
+    uninterrupted = record_path(configure(*settings, *whole))
+    assert comparable(record_path(config)) == comparable(uninterrupted), f"killed after checkpoint {after}"
+    ours, theirs = (
+        torch.load(f / "weights.pt", weights_only=True) for f in (folder, tmp_path / "whole_outputs" / folder.name)
+    )
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours), f"killed after checkpoint {after}"
+    assert sorted(p.name for p in folder.iterdir()) == ["weights.pt"]
+
+
+@pytest.mark.parametrize("method", ["ste", "real", "bop", "pbop"])
+def test_killed_between_the_last_checkpoint_and_the_record(method, configure, assemble, tmp_path, capsys):
+    config = configure(f"method={method}", "epochs=3")
+    run = assemble(config)
+    run.training.fit(run.method, run.data)  # and no `conclude`
+    assert run.training.checkpoint.exists()
+    train(config)
+    assert "resuming after epoch 3" in capsys.readouterr().out
+
+    whole = configure(
+        f"method={method}", "epochs=3", f"results_dir={tmp_path}/whole", f"output_dir={tmp_path}/whole_outputs"
+    )
+    train(whole)
+    assert comparable(record_path(config)) == comparable(record_path(whole))
+
+
+class Killed(Exception):
+    pass
+
+
+class At(pl.Callback):
+    """Does something at the start of the third epoch."""
+
+    def __init__(self, action) -> None:
+        self.action = action
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        if trainer.current_epoch == 2:
+            self.action()
+
+
+def be_killed():
+    raise Killed
+
+
+@pytest.fixture
+def interrupted(configure, assemble):
+    """A configuration and its checkpoint after 2 of 4 epochs."""
+    config = configure("epochs=4", "checkpoint_seconds=0")
+    run = assemble(config, At(be_killed))
+    with pytest.raises(Killed):
+        run.training.fit(run.method, run.data)
+    return config, run.training.checkpoint
+
+
+def test_a_checkpoint_loads_with_weights_only_and_has_all(interrupted):
+    _, checkpoint = interrupted
+    state = torch.load(checkpoint, weights_only=True)
+    history = state["callbacks"]["History"]
+    assert [row["epoch"] for row in history["rows"]] == [1, 2]
+    assert history["best_error"] == min(row["val_error"] for row in history["rows"])
+    assert set(history["best_weights"]) == {name.removeprefix("net.") for name in state["state_dict"]}
+    assert state["callbacks"]["Diagnostics"]["state"]["step"] == 24
+    assert state["lr_schedulers"][0]["steps"] == 24
+    moments = [s for o in state["optimizer_states"][0]["optimizers"] for s in o["state"].values()]
+    assert all({"step", "exp_avg", "exp_avg_sq"} <= set(s) for s in moments)
+    assert len(moments) == 3 + 3 * 2  # weights, and γ and β of the batch norms
+    assert [p.name for p in checkpoint.parent.iterdir()] == ["last.ckpt"]
+
+
+@pytest.mark.parametrize("damage", ["cut", "garbled", "empty", "another_file"])
+def test_a_damaged_checkpoint_is_named(interrupted, damage):
+    config, checkpoint = interrupted
+    content = checkpoint.read_bytes()
+    if damage == "another_file":
+        torch.save({"net.0.weight": torch.zeros(3)}, checkpoint)
+    else:
+        checkpoint.write_bytes(
+            {"cut": content[: len(content) // 2], "garbled": b"x" * len(content), "empty": b""}[damage]
+        )
+    with pytest.raises(UserError) as error:
+        train(config)
+    assert str(error.value) == f"{checkpoint} is no readable checkpoint; remove it to start over"
+    assert not record_path(config).exists()
+    assert load(failed_path(config)).error == f"UserError: {error.value}"
+    checkpoint.unlink()
+    train(config)
+    assert len(load(record_path(config)).curves["epoch"]) == 4
+    assert not failed_path(config).exists()
+
+
+def test_temporary_files_of_a_killed_process_are_removed(interrupted):
+    config, checkpoint = interrupted
+    stale = checkpoint.with_suffix(".12345.tmp")
+    stale.write_bytes(b"half a checkpoint")
+    train(config)
+    assert [p.name for p in checkpoint.parent.iterdir()] == ["weights.pt"]
+    assert not stale.exists()
+
+
+def test_ctrl_c_is_an_interrupt_and_the_run_goes_on_from_its_checkpoint(configure, assemble, capsys):
+    config = configure("epochs=4", "checkpoint_seconds=0")
+    run = assemble(config, At(lambda: signal.raise_signal(signal.SIGINT)))
+    with pytest.raises(KeyboardInterrupt):
+        run.training.fit(run.method, run.data)
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler  # a second Ctrl-C is heard too
+    train(config)
+    assert "resuming after epoch 2" in capsys.readouterr().out
+    assert load(record_path(config)).curves["epoch"] == [1, 2, 3, 4]

@@ -1,0 +1,148 @@
+"""train(config): the record that it leaves, and when it trains at all."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from configs.settings import UserError
+from methods.callbacks.history import TrainingFailed
+from results.record import failed_path, load, record_path
+from run import train
+
+
+def test_the_curves_and_the_chosen_epoch(configure):
+    rates = ("method.lr=0.3", "method.lr_end=0.2", "method.lr_schedule=linear")
+    config = configure("epochs=6", "seed=1", *rates)
+    train(config)
+    record = load(record_path(config))
+    curves, errors = record.curves, record.curves["val_error"]
+    assert all(len(column) == 6 for column in curves.values())
+    assert curves["epoch"] == [1, 2, 3, 4, 5, 6]
+    assert errors[-1] > min(errors)  # the last epoch is not the best: else the next lines would show little
+    assert record.best_epoch == 1 + errors.index(min(errors))
+    assert record.validation["error"] == min(errors)
+    assert record.validation["loss"] == pytest.approx(curves["val_loss"][record.best_epoch - 1], rel=1e-5)
+    assert record.validation["last_error"] == errors[-1]
+    assert curves["lr"] == pytest.approx([0.3 - 0.1 * epoch / 6 for epoch in range(6)], rel=1e-6)
+    assert curves["elapsed"] == sorted(curves["elapsed"])
+    assert record.cost["train_seconds"] == pytest.approx(sum(curves["seconds"]), rel=1e-4)
+    assert record.cost["elapsed_seconds"] == curves["elapsed"][-1]
+
+
+def test_of_equal_errors_the_earliest_epoch_is_chosen(configure):
+    ties = 0
+    for seed in range(5):  # few errors are left at the end: most of these runs have a tie for the lowest
+        config = configure("method=real", "method.lr=0.01", "net=mlp", "net.width=64", "epochs=8", f"seed={seed}")
+        train(config)
+        record = load(record_path(config))
+        errors = record.curves["val_error"]
+        assert record.best_epoch == 1 + int(np.argmin(errors))
+        ties += errors.count(min(errors)) > 1
+        if ties:
+            return
+    assert ties
+
+
+def test_without_a_test_there_is_no_test_figure(configure):
+    config = configure("test=false")
+    train(config)
+    content = json.loads(record_path(config).read_text())
+    assert content["test"] is None
+    assert content["data"]["sizes"]["test"] is None
+    assert not any("test" in column for column in content["curves"])
+    assert set(content["validation"]) >= {"error", "last_error", "binarized_error", "binarization_gap"}
+
+
+def test_limit_train_leaves_the_other_splits_whole(configure):
+    config = configure("limit_train=230")
+    train(config)
+    assert load(record_path(config)).data["sizes"] == {"train": 230, "validation": 287, "test": 359}
+
+
+def test_same_seed_same_figures_and_another_seed_others(configure, tmp_path):
+    def figures(folder, *more):
+        config = configure(f"results_dir={tmp_path}/{folder}", "method.activation=stochastic", *more)
+        train(config)
+        record = load(record_path(config))
+        return {k: v for k, v in record.curves.items() if k not in ("seconds", "elapsed")}, record.test
+
+    assert figures("first") == figures("second")
+    assert figures("first")[0]["train_loss"] != figures("third", "seed=1")[0]["train_loss"]
+
+
+def test_a_finished_run_is_not_trained_again(configure, capsys):
+    config = configure()
+    train(config)
+    path = record_path(config)
+    content = json.loads(path.read_text())
+    error = content["validation"]["error"]
+    content["validation"]["error"] = 12.5  # a mark: so it is seen who wrote the record
+    path.write_text(json.dumps(content))
+    capsys.readouterr()
+
+    assert train(config).validation["error"] == 12.5
+    assert capsys.readouterr().out == f"skipped, the record exists (rerun=true trains again): {path}\n"
+    train(configure("rerun=true"))
+    assert load(path).validation["error"] == error
+    assert load(path).curves["train_loss"] == content["curves"]["train_loss"]
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_a_record_made_with_another_default_is_not_taken_for_this_run(configure):
+    config = configure()
+    train(config)
+    path = record_path(config)
+    content = json.loads(path.read_text())
+    content["config"]["method"]["clip"] = 0.5
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"method\.clip.*rerun=true"):
+        train(config)
+
+
+@pytest.mark.parametrize("text", ["", '{"run_id": "digits-', "[]", '{"schema": 1}', '{"schema": 99}'])
+def test_a_record_that_cannot_be_read_is_named(configure, text):
+    path = record_path(configure())
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    with pytest.raises(UserError, match=f"^{re.escape(str(path))} (is not a readable record|has schema 99)"):
+        train(configure())
+    assert path.read_text() == text
+
+
+def test_a_run_that_diverges_leaves_a_failed_record(configure):
+    config = configure("method=real", "loss=squared_hinge", "method.lr=1e30")
+    with pytest.raises(TrainingFailed, match="the training loss became (inf|nan) in epoch 1"):
+        train(config)
+    assert not record_path(config).exists()
+    record = load(failed_path(config))
+    assert record.status == "failed"
+    assert record.error.startswith("TrainingFailed: the training loss became ")
+    assert record.config["method"]["lr"] == 1e30
+    assert failed_path(config).name == f"{record.run_id}.failed.json"
+
+
+def test_a_failed_record_goes_when_the_run_succeeds(configure):
+    config = configure("epochs=1")
+    outputs = Path(config.output_dir)
+    outputs.write_text("in the way of the folder for checkpoints")
+    with pytest.raises(UserError, match=re.escape(str(outputs))):
+        train(config)
+    assert load(failed_path(config)).status == "failed"
+    outputs.unlink()
+    train(config)
+    assert not failed_path(config).exists()
+    assert load(record_path(config)).status == "done"
+
+
+@pytest.mark.parametrize("save_weights", ["true", "false"])
+def test_what_is_left_beside_the_record(configure, tmp_path, save_weights):
+    config = configure(f"save_weights={save_weights}", "checkpoint_seconds=0")
+    record = train(config)
+    left = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
+    weights = {f"outputs/{record.run_id}/weights.pt"} if save_weights == "true" else set()
+    assert left == {f"runs/ste/{record.run_id}.json"} | weights
+    if not weights:
+        assert not (tmp_path / "outputs" / record.run_id).exists()
