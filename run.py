@@ -17,7 +17,7 @@ from configs.schema import RunConfig, register, resolve
 from configs.settings import UserError
 from datamodules import DATASETS
 from methods import METHODS
-from methods.callbacks.history import TrainingFailed
+from methods.callbacks.history import TrainingError
 from methods.trainer import pick_device, prepare
 from results.conclude import begin, conclude, fail
 from results.record import Record, check_writable, find, record_path
@@ -68,7 +68,7 @@ def app(config: DictConfig) -> float | None:
         record = train(run)
         print(report(record, record_path(run)), flush=True)
         return record.validation["error"]
-    except (UserError, TrainingFailed) as error:
+    except (UserError, TrainingError) as error:
         _complain(error)
         return None
 

@@ -31,7 +31,7 @@ def summary(member: type) -> str:
 
 
 def help_text(defaults: DictConfig, experiments: list[str]) -> str:
-    """Methods, data sets and nets, a line each, then every setting with its default; `defaults` is the composed config."""
+    """Methods, data sets and nets, a line each, then every setting with its default in `defaults`."""
     lines = [USAGE.format(experiments="\n  ".join(sorted(experiments)))]
     for group, members in GROUPS.items():
         lines.append(f"{group}=")

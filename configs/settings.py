@@ -1,4 +1,4 @@
-"""How a setting is declared (default, help, range, choices), checked, and refused: one clear line naming what is valid."""
+"""How a setting is declared (default, help, range, choices), checked, and refused in one line naming what is valid."""
 
 import math
 from collections.abc import Iterable
@@ -56,6 +56,9 @@ def _accepts(setting: Field, value: Any) -> bool:
 
 def check(config: Any, prefix: str = "") -> None:
     """Raises UserError for the first value of a (nested) Config dataclass that lies outside its declared range."""
+    names = [item.name for item in fields(config)]
+    for name in vars(config).keys() - set(names):  # Hydra's + and ++ put in what is not there
+        raise unknown("setting", prefix + name, [prefix + valid for valid in names if valid != "name"])
     for item in fields(config):
         value, name = getattr(config, item.name), prefix + item.name
         if is_dataclass(value):

@@ -3,7 +3,7 @@
 A method says how its net is built (`parts`), where its weights start (`initialize`) and how they move (`optimizers`).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -39,7 +39,10 @@ def squared_hinge(logits: Tensor, target: Tensor) -> Tensor:
     return (1 - signs * logits).clamp_min(0).square().mean()
 
 
-LOSSES = {"cross_entropy": F.cross_entropy, "squared_hinge": squared_hinge}
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "cross_entropy": F.cross_entropy,
+    "squared_hinge": squared_hinge,
+}
 
 
 class Tally:
@@ -73,6 +76,8 @@ class Method(pl.LightningModule):
     tell of it); `reconstruction`, whether the method had to be reconstructed from an incomplete source."""
 
     Config: ClassVar[type[MethodConfig]]
+    compiled_net: Any
+    config: Any  # an instance of the method's own Config
     latent: ClassVar[bool] = True
     flips_bits: ClassVar[bool] = False
     reconstruction: ClassVar[bool] = False
@@ -80,12 +85,13 @@ class Method(pl.LightningModule):
     def __init__(self, config: Any, net: Any, input_shape: tuple[int, int, int], classes: int, loss: str) -> None:
         super().__init__()
         self.config = config
-        self.net = NETS[net.name](net, self.parts(), input_shape, classes)
+        self.net: nn.Module = NETS[net.name](net, self.parts(), input_shape, classes)
         self.loss = LOSSES[loss]
         self.tally = {"train": Tally(), "validation": Tally(), "test": Tally()}
         self.compiled = False
         with torch.no_grad():
             self.initialize()
+        self.curves()  # an impossible schedule is refused before a run begins
 
     # what a method defines
 
@@ -95,7 +101,7 @@ class Method(pl.LightningModule):
     def initialize(self) -> None:
         """Sets initial weights where they differ from PyTorch's own."""
 
-    def optimizers_of(self, binary: list[nn.Parameter], rest: list[nn.Parameter]) -> Iterable[torch.optim.Optimizer]:
+    def optimizers_of(self, binary: list[Tensor], rest: list[Tensor]) -> Iterable[torch.optim.Optimizer]:
         """The optimizers that step the weights of binary layers and everything else (batch norm)."""
         raise NotImplementedError
 
@@ -121,7 +127,7 @@ class Method(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         binary = [layer.weight for layer in binary_layers(self.net).values()]
-        rest = [p for p in self.net.parameters() if not any(p is w for w in binary)]
+        rest: list[Tensor] = [p for p in self.net.parameters() if not any(p is w for w in binary)]
         optimizer = Composite(self.optimizers_of(binary, rest))
         grouped = {id(p) for group in optimizer.param_groups for p in group["params"]}
         if grouped != {id(p) for p in self.net.parameters()}:
@@ -135,7 +141,7 @@ class Method(pl.LightningModule):
         scheduler.step()
 
     def compile_training(self) -> None:
-        """Compiles the training pass (and the bit-flip optimizers); evaluation stays eager, it would not pay the wait."""
+        """Compiles the training pass and bit-flip optimizers; evaluation stays eager, it would not pay the wait."""
         self.compiled = True
         # not as an attribute: a module assigned to a module becomes part of its state_dict
         object.__setattr__(self, "compiled_net", torch.compile(self.net, dynamic=False))

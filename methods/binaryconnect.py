@@ -29,7 +29,6 @@ class BinaryConnect(LatentMethod):
     costs. Source: Courbariaux, Bengio & David 2015, arXiv 1511.00363."""
 
     Config = Config
-    config: Config
 
     def parts(self) -> Parts:
         stochastic = self.config.weights == "stochastic"

@@ -41,7 +41,6 @@ class BitFlipMethod(Method):
     latent: ClassVar[bool] = False
     flips_bits: ClassVar[bool] = True
     scheduled: ClassVar[tuple[str, ...]] = ("lr", "threshold", "gamma")
-    config: BitFlipConfig
     flipper: MomentOptimizer
 
     def parts(self) -> Parts:
@@ -52,10 +51,10 @@ class BitFlipMethod(Method):
             nn.init.xavier_uniform_(layer.weight)
             layer.weight.copy_(sign(layer.weight))
 
-    def make_flipper(self, binary: list[nn.Parameter]) -> MomentOptimizer:
+    def make_flipper(self, binary: list[Tensor]) -> MomentOptimizer:
         raise NotImplementedError
 
-    def optimizers_of(self, binary: list[nn.Parameter], rest: list[nn.Parameter]) -> Any:
+    def optimizers_of(self, binary: list[Tensor], rest: list[Tensor]) -> Any:
         self.flipper = self.make_flipper(binary)
         yield self.flipper
         yield torch.optim.Adam(rest, lr=self.config.lr, fused=True)
@@ -63,7 +62,7 @@ class BitFlipMethod(Method):
     def curves(self) -> dict[str, Curve]:
         return {name: self.curve(name) for name in self.scheduled}
 
-    def flip_moment(self, weight: nn.Parameter, index: Tensor) -> Tensor:
+    def flip_moment(self, weight: Tensor, index: Tensor) -> Tensor:
         """What the rule compares with τ, for the weights at flat positions `index`: a flip is due where it is over τ
         and has the weight's sign."""
         return self.flipper.state[weight]["m"].view(-1)[index]
@@ -81,8 +80,7 @@ class BopMethod(BitFlipMethod):
     Source: Helwegen et al. 2019, arXiv 1906.02107."""
 
     Config = Config
-    config: Config
 
-    def make_flipper(self, binary: list[nn.Parameter]) -> Bop:
+    def make_flipper(self, binary: list[Tensor]) -> Bop:
         c = self.config
         return Bop(binary, gamma=c.gamma, threshold=c.threshold, compiled=self.compiled)

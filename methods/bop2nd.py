@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from configs.settings import setting
 
@@ -33,10 +33,9 @@ class Bop2ndMethod(BitFlipMethod):
     arXiv 2104.05124."""
 
     Config = Config
-    config: Config
     scheduled: ClassVar[tuple[str, ...]] = ("lr", "threshold", "gamma", "sigma")
 
-    def make_flipper(self, binary: list[nn.Parameter]) -> Bop2ndOrder:
+    def make_flipper(self, binary: list[Tensor]) -> Bop2ndOrder:
         c = self.config
         return Bop2ndOrder(
             binary,
@@ -47,7 +46,7 @@ class Bop2ndMethod(BitFlipMethod):
             compiled=self.compiled,
         )
 
-    def flip_moment(self, weight: nn.Parameter, index: Tensor) -> Tensor:
+    def flip_moment(self, weight: Tensor, index: Tensor) -> Tensor:
         """m/√v as the biased rule has it, uncorrected."""
         state, eps = self.flipper.state[weight], self.flipper.param_groups[0]["eps"]
         return state["m"].view(-1)[index] / (state["v"].view(-1)[index].sqrt() + eps)

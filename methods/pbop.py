@@ -58,7 +58,6 @@ class PBopMethod(Method):
     `draws_error` of the softmax averaged over `draws` nets drawn from p."""
 
     Config = Config
-    config: Config
     reconstruction: ClassVar[bool] = True
     averaged = 0
 
@@ -70,7 +69,7 @@ class PBopMethod(Method):
         for layer in binary_layers(self.net).values():
             nn.init.uniform_(layer.weight, 0.5 - half, 0.5 + half)
 
-    def optimizers_of(self, binary: list[nn.Parameter], rest: list[nn.Parameter]) -> Any:
+    def optimizers_of(self, binary: list[Tensor], rest: list[Tensor]) -> Any:
         c = self.config
         yield PBop(binary, c.gamma, c.sigma, c.scaler, c.p_min, compiled=self.compiled)
         yield torch.optim.Adam(rest, lr=c.lr, fused=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from configs.settings import setting
 
@@ -29,10 +29,9 @@ class Real(Method):
     trained net to signs would cost."""
 
     Config = Config
-    config: Config
 
     def parts(self) -> Parts:
         return Parts(Identity, lambda: Activation(ACTIVATIONS[self.config.activation]()))
 
-    def optimizers_of(self, binary: list[nn.Parameter], rest: list[nn.Parameter]) -> Any:
+    def optimizers_of(self, binary: list[Tensor], rest: list[Tensor]) -> Any:
         yield torch.optim.Adam([{"params": binary}, {"params": rest}], lr=self.config.lr, fused=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from configs.settings import setting
 
@@ -37,9 +37,7 @@ class LatentMethod(Method):
     """Latent weights W that Adam moves by the gradient of their sign: `W ← clip(W + s_l·(Adam(W, g) − W), −c, c)`.
 
     `s_l = 1/sqrt(1.5/(fan_in + fan_out))` with `glorot_scale`, else 1. Adam's step is linear in its rate, so the
-    scale is a factor on the layer's learning rate. Source: Courbariaux & Hubara 2016 (arXiv 1602.02830) and its code."""
-
-    config: LatentConfig
+    scale is a factor on the layer's learning rate. Source: Courbariaux & Hubara 2016, arXiv 1602.02830, and code."""
 
     def initialize(self) -> None:
         for layer in binary_layers(self.net).values():
@@ -48,7 +46,7 @@ class LatentMethod(Method):
             else:
                 nn.init.xavier_uniform_(layer.weight)
 
-    def optimizers_of(self, binary: list[nn.Parameter], rest: list[nn.Parameter]) -> Any:
+    def optimizers_of(self, binary: list[Tensor], rest: list[Tensor]) -> Any:
         groups: list[dict[str, Any]] = [{"params": rest, "lr_scale": 1.0}]
         for layer in binary_layers(self.net).values():
             scale = 1 / math.sqrt(1.5 / sum(fans(layer))) if self.config.glorot_scale else 1.0
@@ -64,7 +62,6 @@ class STE(LatentMethod):
     presets `+experiment=binarynet_mnist | binarynet_cifar10 | binarynet_svhn`."""
 
     Config = Config
-    config: Config
 
     def parts(self) -> Parts:
         stochastic = self.config.activation == "stochastic"

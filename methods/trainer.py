@@ -4,7 +4,7 @@ import logging
 import os
 import signal
 import warnings
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from netrc import netrc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from configs.settings import UserError
 from .base import Method
 from .callbacks import Checkpoint, Diagnostics, EpochSeed, History, Progress
 from .callbacks.checkpoint import remove_stale
+from .callbacks.history import log_row
 
 if TYPE_CHECKING:
     from configs.schema import RunConfig
@@ -44,10 +45,12 @@ class Training:
         if self.checkpoint.exists():
             try:
                 state = torch.load(self.checkpoint, weights_only=True, map_location="cpu", mmap=True)
-                epochs = len(state["callbacks"]["History"]["rows"])
+                rows = state["callbacks"]["History"]["rows"]
             except Exception as error:
                 raise UserError(f"{self.checkpoint} is no readable checkpoint; remove it to start over") from error
-            print(f"resuming after epoch {epochs}: {self.checkpoint}", flush=True)
+            print(f"resuming after epoch {len(rows)}: {self.checkpoint}", flush=True)
+            for row in rows:  # a logger starts anew, and is to have the whole curves
+                log_row(self.trainer, row)
             resume = str(self.checkpoint)
         try:
             self.trainer.fit(method, datamodule=data, ckpt_path=resume, weights_only=True)
@@ -77,6 +80,9 @@ def prepare(config: "RunConfig", method: Method, data: Any, device: torch.device
     callbacks: list[pl.Callback] = [EpochSeed(config.seed)]
     callbacks += [diagnostics] if diagnostics else []
     callbacks += [history, Progress(history), Checkpoint(path, config.checkpoint_seconds)]
+    logger = build_logger(config.logger)
+    if logger:
+        logger.log_hyperparams({k: v for k, v in asdict(config).items() if k != "logger"})
     trainer = pl.Trainer(
         accelerator={"cuda": "gpu"}.get(device.type, device.type),
         devices=1,
@@ -84,7 +90,7 @@ def prepare(config: "RunConfig", method: Method, data: Any, device: torch.device
         max_epochs=config.epochs,
         gradient_clip_val=config.gradient_clip or None,
         deterministic=config.deterministic,
-        logger=build_logger(config.logger),
+        logger=logger,
         callbacks=callbacks,
         num_sanity_val_steps=0,
         enable_model_summary=False,
@@ -154,4 +160,5 @@ def _quiet() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
+    warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
     warnings.filterwarnings("ignore", message=".*`lr_scheduler.step\\(\\)` before.*")

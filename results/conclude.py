@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
+from pytorch_lightning.loggers import WandbLogger
 
 from configs.schema import RunConfig, identity
 from methods.base import Method
@@ -50,7 +51,7 @@ def begin(config: RunConfig, method: Method, data: Any, device: torch.device) ->
 def conclude(record: Record, config: RunConfig, training: Training, method: Method, data: Any) -> None:
     """Measures the chosen weights, fills the record and writes it; then the checkpoint is no longer needed.
 
-    The test set is read here, once, with the weights that validation chose; the last epoch's are read for comparison."""
+    The test set is read here alone: with the weights that validation chose, and with the last epoch's beside them."""
     history, trainer = training.history, training.trainer
     optimizer = trainer.optimizers[0]
     record.model |= _bytes(method, optimizer)
@@ -88,8 +89,10 @@ def conclude(record: Record, config: RunConfig, training: Training, method: Meth
     save(record, record_path(config))
     failed_path(config).unlink(missing_ok=True)
     for logger in trainer.loggers:
-        logger.log_hyperparams(asdict(record) | {"curves": None, "diagnostics": None})
+        if isinstance(logger, WandbLogger):
+            logger.experiment.summary.update({k: v for k, v in asdict(record).items() if k not in ("config", "curves")})
         logger.finalize("success")
+    _finish_wandb(0)
     training.checkpoint.unlink(missing_ok=True)
     if not config.save_weights and folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
@@ -98,11 +101,19 @@ def conclude(record: Record, config: RunConfig, training: Training, method: Meth
 def fail(record: Record, config: RunConfig, error: Exception) -> None:
     """Writes what is known of a run that broke off, beside where its record would be."""
     record.status, record.error = "failed", f"{type(error).__name__}: {error}"
+    _finish_wandb(1)
     save(record, failed_path(config))
 
 
+def _finish_wandb(exit_code: int) -> None:
+    """Ends this run's W&B run, where there is one: the next run of a grid would go on in it."""
+    wandb = sys.modules.get("wandb")
+    if wandb and wandb.run:
+        wandb.finish(exit_code)
+
+
 def _bytes(method: Method, optimizer: torch.optim.Optimizer) -> dict[str, float]:
-    """Bytes of weights and optimizer state per binary weight (latent weight with Adam 12, Bop 8), and the net's in all."""
+    """Bytes of a binary weight in training, of its optimizer state (Adam 8, Bop 4), and of the whole net."""
     state, count = state_bytes_of(optimizer), 0
     weights = state_total = 0
     for layer in binary_layers(method.net).values():

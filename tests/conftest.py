@@ -87,14 +87,9 @@ def command(overrides, capfd, monkeypatch) -> Command:
 
 
 def _last_of_each(arguments: list[str]) -> list[str]:
-    """Hydra takes the last of two values, but of two choices of a group it complains."""
-    chosen = {a.partition("=")[0] if "=" in a else a: a for a in arguments}
-    return list(chosen.values())
-
-
-def files(folder: Path) -> list[str]:
-    """All files under a folder, relative to it."""
-    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+    """Hydra takes the last of two values, but of two choices of a group it complains; flags come first."""
+    chosen = {a.partition("=")[0]: a for a in arguments}
+    return sorted(chosen.values(), key=lambda argument: not argument.startswith("-"))
 
 
 @pytest.fixture

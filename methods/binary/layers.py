@@ -62,7 +62,7 @@ def batch_norm_2d(channels: int) -> nn.Module:
 
 @dataclass(frozen=True)
 class Parts:
-    """What a method gives a net to build itself from. `weight` and `activation` make a fresh quantizer for every layer."""
+    """What a method gives a net to build itself from. `weight`, `activation` make a fresh quantizer for each layer."""
 
     weight: Callable[[], Quantizer]
     activation: Callable[[], Quantizer]

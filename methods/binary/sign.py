@@ -122,7 +122,7 @@ class Identity(Quantizer):
 
 
 class Activation(Quantizer):
-    """A real-valued activation function (ReLU, tanh, hard tanh), for nets that binarize their weights alone, or nothing."""
+    """A real activation function (ReLU, tanh, hard tanh), for nets that binarize their weights alone, or nothing."""
 
     binary = False
 

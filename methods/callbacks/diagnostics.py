@@ -38,7 +38,6 @@ class Diagnostics(pl.Callback):
         self.layers: dict[str, dict[str, list[float]]] = {}
         self.summary: dict[str, float] = {}
         self.state: dict[str, Any] = {}
-        self.flips = self.undone = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         layers = binary_layers(pl_module.net)

@@ -12,13 +12,13 @@ from .checkpoint import cpu_copy
 from .diagnostics import Diagnostics
 
 
-class TrainingFailed(Exception):
+class TrainingError(Exception):
     """Training cannot go on; the text says why. The run leaves a record with this error."""
 
 
 class History(pl.Callback):
-    """Collects the row of each epoch (loss, errors, rates, flips, seconds), gives it to the logger, and keeps the weights of the epoch
-    with the lowest validation error (the earliest at ties). All of it is in the checkpoint.
+    """Collects the row of each epoch (loss, errors, rates, flips, seconds), gives it to the logger, keeps the weights
+    of the epoch with the lowest validation error (the earliest at ties). All of it is in the checkpoint.
 
     `seconds` is the epoch's training time without validation; `elapsed` sums whole epochs over all resumed parts."""
 
@@ -51,7 +51,7 @@ class History(pl.Callback):
         train = pl_module.tally["train"].take()
         epoch = trainer.current_epoch + 1
         if not math.isfinite(train["loss"]):
-            raise TrainingFailed(f"the training loss became {train['loss']} in epoch {epoch}")
+            raise TrainingError(f"the training loss became {train['loss']} in epoch {epoch}")
         before = self.rows[-1]["elapsed"] if self.rows else 0.0
         row = {
             "epoch": epoch,
@@ -65,8 +65,7 @@ class History(pl.Callback):
             "elapsed": before + time.perf_counter() - self.started,
         }
         self.rows.append(row)
-        for logger in trainer.loggers:
-            logger.log_metrics({k: v for k, v in row.items() if v is not None}, step=epoch)
+        log_row(trainer, row)
 
     def curves(self) -> dict[str, list[Any]]:
         """Column name → its value in every epoch."""
@@ -79,6 +78,12 @@ class History(pl.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         for name, value in state_dict.items():
             setattr(self, name, value)
+
+
+def log_row(trainer: pl.Trainer, row: dict[str, Any]) -> None:
+    """Gives the row of an epoch to the run's loggers."""
+    for logger in trainer.loggers:
+        logger.log_metrics({k: v for k, v in row.items() if v is not None}, step=row["epoch"])
 
 
 def _hyperparameters(optimizer: torch.optim.Optimizer) -> dict[str, float]:

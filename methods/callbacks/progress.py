@@ -17,7 +17,7 @@ class Progress(pl.callbacks.ProgressBar):
         self.history = history
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        self.epochs, self.steps = trainer.max_epochs, int(trainer.num_training_batches)
+        self.epochs, self.steps = trainer.max_epochs or 1, int(trainer.num_training_batches)
         self.terminal = sys.stderr.isatty()
         # the first steps (compilation, allocation) say little about the rest: smoothing forgets them
         self.bar: tqdm = tqdm(

@@ -10,7 +10,7 @@ from ..binary.layers import Parts
 
 
 @dataclass
-class Config:
+class MLPConfig:
     name: str = "mlp"
     width: int = setting(1024, "units of each hidden layer", low=1)
     depth: int = setting(3, "hidden layers", low=1)
@@ -21,11 +21,11 @@ class Config:
 class MLP(nn.Sequential):
     """fully connected: depth × (linear, batch norm, activation), linear, batch norm
 
-    Input (batch, C, H, W) real in [−1, 1], output (batch, classes) logits. The last layer has batch norm and no sign."""
+    Input (batch, C, H, W) real in [−1, 1], output (batch, classes) logits. The last layer has batch norm, no sign."""
 
-    Config = Config
+    Config = MLPConfig
 
-    def __init__(self, config: Config, parts: Parts, input_shape: tuple[int, int, int], classes: int) -> None:
+    def __init__(self, config: MLPConfig, parts: Parts, input_shape: tuple[int, int, int], classes: int) -> None:
         channels, height, width = input_shape
         features = channels * height * width
         modules: list[nn.Module] = [nn.Flatten()]

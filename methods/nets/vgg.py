@@ -10,7 +10,7 @@ from ..binary.layers import Parts
 
 
 @dataclass
-class Config:
+class VGGConfig:
     name: str = "vgg"
     width: int = setting(128, "channels of the first block; later blocks have 2× and 4×, the dense layers 8×", low=1)
     first_padding: int = setting(1, "zero padding of the first convolution (0 in Bop's net)", low=0, high=1)
@@ -23,9 +23,9 @@ class VGG(nn.Sequential):
     Input (batch, C, H, W) with sides of 8 pixels or more, output (batch, classes) logits. In a block: convolution,
     max-pool (its second), batch norm, activation. UserError where the images are too small for three poolings."""
 
-    Config = Config
+    Config = VGGConfig
 
-    def __init__(self, config: Config, parts: Parts, input_shape: tuple[int, int, int], classes: int) -> None:
+    def __init__(self, config: VGGConfig, parts: Parts, input_shape: tuple[int, int, int], classes: int) -> None:
         channels, height, width = input_shape
         modules: list[nn.Module] = []
         for block in range(3):
@@ -41,7 +41,8 @@ class VGG(nn.Sequential):
                 channels = features
         if min(height, width) < 1:
             raise UserError(
-                f"net=vgg needs images of at least 8×8 pixels (10×10 with first_padding=0), not {input_shape[1]}×{input_shape[2]}"
+                "net=vgg needs images of at least 8×8 pixels (10×10 with first_padding=0), "
+                f"not {input_shape[1]}×{input_shape[2]}"
             )
         modules.append(nn.Flatten())
         features = channels * height * width

@@ -23,7 +23,7 @@ class Composite(Optimizer):
         self._share()
 
     def _share(self) -> None:
-        # an inner load_state_dict makes new group dicts; state stays with the inner optimizers, which place it themselves
+        # an inner load_state_dict makes new group dicts; state stays with the inner optimizers, who place it
         self.param_groups = [group for o in self.optimizers for group in o.param_groups]
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]

@@ -1,5 +1,6 @@
 """Killed and started again with the same command, a run ends as if it had never been interrupted."""
 
+import csv
 import os
 import random
 import signal
@@ -176,6 +177,19 @@ def test_temporary_files_of_a_killed_process_are_removed(interrupted):
     train(config)
     assert [p.name for p in checkpoint.parent.iterdir()] == ["weights.pt"]
     assert not stale.exists()
+
+
+def test_the_logger_of_a_resumed_run_has_the_whole_curves(interrupted, configure):
+    config = configure("epochs=4", "logger=csv")
+    assert record_path(config) == record_path(interrupted[0])
+    train(config)
+    (table,) = Path(config.output_dir, "csv").rglob("metrics.csv")
+    with table.open() as file:
+        rows = list(csv.DictReader(file))
+    curves = load(record_path(config)).curves
+    assert [int(row["epoch"]) for row in rows] == [1, 2, 3, 4]
+    for column in ("train_loss", "val_error", "flip_rate"):
+        assert [float(row[column]) for row in rows] == pytest.approx(curves[column], rel=1e-6)
 
 
 def test_ctrl_c_is_an_interrupt_and_the_run_goes_on_from_its_checkpoint(configure, assemble, capsys):

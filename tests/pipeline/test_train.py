@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from configs.settings import UserError
-from methods.callbacks.history import TrainingFailed
+from methods.callbacks.history import TrainingError
 from results.record import failed_path, load, record_path
 from run import train
 
@@ -114,12 +114,12 @@ def test_a_record_that_cannot_be_read_is_named(configure, text):
 
 def test_a_run_that_diverges_leaves_a_failed_record(configure):
     config = configure("method=real", "loss=squared_hinge", "method.lr=1e30")
-    with pytest.raises(TrainingFailed, match="the training loss became (inf|nan) in epoch 1"):
+    with pytest.raises(TrainingError, match="the training loss became (inf|nan) in epoch 1"):
         train(config)
     assert not record_path(config).exists()
     record = load(failed_path(config))
     assert record.status == "failed"
-    assert record.error.startswith("TrainingFailed: the training loss became ")
+    assert record.error.startswith("TrainingError: the training loss became ")
     assert record.config["method"]["lr"] == 1e30
     assert failed_path(config).name == f"{record.run_id}.failed.json"
 

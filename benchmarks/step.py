@@ -1,0 +1,179 @@
+"""Training steps side by side in one run: `run.py` with all its callbacks against bare loops of the same computation.
+
+    python benchmarks/step.py [--threads 1] [--rounds 7] [--steps 30] [--width 2048] [--batch 100]
+
+The net is 784-width×3-10 on random data. Every contender takes a block of steps in turn, round after round, so that a
+noisy machine disturbs all alike; the table has the median block of each and ratios to the bare compiled `ste` loop.
+`run.py` is the real spine: Lightning, diagnostics, CSV logging, progress; its block is an epoch without validation.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hydra
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from configs.schema import register, resolve
+from datamodules.batches import Batches
+from datamodules.scaling import fit
+from methods import METHODS
+from methods.base import Method
+from methods.binary.layers import binary_layers
+from methods.nets.mlp import MLPConfig
+from methods.trainer import prepare
+
+Block = Callable[[], float]  # takes a block of steps, returns seconds a step
+
+
+class RandomData(pl.LightningDataModule):
+    """MNIST-shaped noise: an epoch of `steps` batches, and a validation set of one example."""
+
+    input_shape, classes = (1, 28, 28), 10
+
+    def __init__(self, steps: int, batch: int) -> None:
+        super().__init__()
+        images = torch.randint(0, 256, (steps * batch, *self.input_shape), dtype=torch.uint8)
+        labels = torch.randint(0, self.classes, (steps * batch,))
+        scale = fit("symmetric", images)
+        self.batches = Batches(images, labels, batch, scale, seed=0)
+        self.validation = Batches(images[:1], labels[:1], 1, scale)
+
+    def train_dataloader(self) -> Batches:
+        return self.batches
+
+    def val_dataloader(self) -> Batches:
+        return self.validation
+
+
+def bare_loop(name: str, precision: str, compiled: bool, width: int, data: RandomData) -> Block:
+    """The method's computation as a plain PyTorch loop: its net and optimizers, and nothing else."""
+    method = METHODS[name](
+        METHODS[name].Config(), MLPConfig(width=width), data.input_shape, data.classes, "cross_entropy"
+    )
+    binary = [layer.weight for layer in binary_layers(method.net).values()]
+    rest: list[Tensor] = [p for p in method.net.parameters() if not any(p is w for w in binary)]
+    method.compiled = compiled
+    optimizers = list(method.optimizers_of(binary, rest))
+    net = torch.compile(method.net, dynamic=False) if compiled else method.net
+    clips = [(p, g["clip"]) for o in optimizers for g in o.param_groups if "clip" in g for p in g["params"]]
+
+    def step(x: Tensor, y: Tensor) -> None:
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            logits = net(x)
+        F.cross_entropy(logits.float(), y).backward()
+        for optimizer in optimizers:
+            optimizer.step()
+        with torch.no_grad():
+            for p, c in clips:
+                p.clamp_(-c, c)
+
+    return _timed(step, data)
+
+
+def textbook(width: int, data: RandomData) -> Block:
+    """STE as tutorials have it: `W + (sign(W) − W).detach()`, float masks, unfused Adam, uncompiled."""
+
+    class Layer(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            w = self.weight + (torch.where(self.weight >= 0, 1.0, -1.0) - self.weight).detach()
+            return F.linear(x, w)
+
+    class Sign(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            soft = x.clamp(-1, 1)
+            return soft + (torch.where(x >= 0, 1.0, -1.0) - soft).detach()
+
+    modules: list[nn.Module] = [nn.Flatten()]
+    for features in (784, width, width):
+        modules += [Layer(features, width, bias=False), nn.BatchNorm1d(width, eps=1e-4), Sign()]
+    net = nn.Sequential(*modules, Layer(width, 10, bias=False), nn.BatchNorm1d(10, eps=1e-4))
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.01, foreach=False, fused=False)
+
+    def step(x: Tensor, y: Tensor) -> None:
+        optimizer.zero_grad()
+        F.cross_entropy(net(x), y).backward()
+        optimizer.step()
+        with torch.no_grad():
+            for module in net:
+                if isinstance(module, Layer):
+                    module.weight.clamp_(-1, 1)
+
+    return _timed(step, data)
+
+
+def _timed(step: Callable[[Tensor, Tensor], None], data: RandomData) -> Block:
+    def block() -> float:
+        start = time.perf_counter()
+        for x, y in data.batches:
+            step(x, y)
+        return (time.perf_counter() - start) / len(data.batches)
+
+    return block
+
+
+class Rounds(pl.Callback):
+    """Before each epoch of the `run.py` contender, gives every other contender its block."""
+
+    def __init__(self, others: dict[str, Block]) -> None:
+        self.others = others
+        self.times: dict[str, list[float]] = {name: [] for name in others}
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        for name, block in self.others.items():
+            self.times[name].append(block())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, default in (("threads", 1), ("rounds", 7), ("steps", 30), ("width", 2048), ("batch", 100)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    a = parser.parse_args()
+    torch.set_num_threads(a.threads)
+    data = RandomData(a.steps, a.batch)
+    base = "bare loop: ste, compiled"
+    others = {
+        base: bare_loop("ste", "32", True, a.width, data),
+        "bare loop: ste, uncompiled": bare_loop("ste", "32", False, a.width, data),
+        "bare loop: ste, compiled, bf16": bare_loop("ste", "bf16", True, a.width, data),
+        "bare loop: real, compiled": bare_loop("real", "32", True, a.width, data),
+        "bare loop: bop, compiled": bare_loop("bop", "32", True, a.width, data),
+        "textbook ste, uncompiled": textbook(a.width, data),
+    }
+    register()
+    with tempfile.TemporaryDirectory() as folder:
+        overrides = [
+            f"net.width={a.width}",
+            f"batch_size={a.batch}",
+            f"epochs={a.rounds + 1}",
+            "compile=true",
+            "logger=csv",
+        ]
+        with hydra.initialize_config_dir(str(Path(__file__).resolve().parent.parent / "configs"), version_base="1.3"):
+            config = resolve(hydra.compose("run", [*overrides, f"output_dir={folder}", "checkpoint_seconds=1e9"]))
+        method: Method = METHODS["ste"](config.method, config.net, data.input_shape, data.classes, config.loss)
+        training = prepare(config, method, data, torch.device("cpu"), Path(folder))
+        rounds = Rounds(others)
+        training.trainer.callbacks.insert(0, rounds)  # type: ignore[attr-defined]
+        training.fit(method, data)
+    times = {"run.py: ste, compiled": [row["seconds"] / a.steps for row in training.history.rows], **rounds.times}
+    medians = {name: statistics.median(values[1:]) for name, values in times.items()}  # the first round compiles
+    print(f"784-{a.width}×3-10, batch {a.batch}, {a.threads} thread(s), median of {a.rounds} blocks of {a.steps} steps")
+    for name, seconds in medians.items():
+        print(f"  {name:<34} {1e3 * seconds:8.1f} ms a step   {seconds / medians[base]:5.2f} × the bare ste loop")
+
+
+if __name__ == "__main__":
+    main()
