@@ -6,7 +6,7 @@ All optimizers step in turn within one run, on the same fresh gradients, in an o
 medians and their ratio to Adam's. About 3 % of the weights flip in each step, as early in a schedule. "unchecked"
 leaves out the look for non-finite gradients, which Adam does not do either. Moments are float32, but Adam's are of the
 weights' dtype, so a bfloat16 row also gives the ratio to Adam with float32 weights. Peak extra memory is what a step
-holds at most beyond what was held before it.
+holds at most beyond what was held before it. With one thread on a CPU times are CPU times, else wall times.
 """
 
 import argparse
@@ -103,6 +103,8 @@ def measure(sizes: list[tuple[int, ...]], dtypes: list[torch.dtype], device: str
                 p.grad = g
             cases.append((dtype, name, held, optimizer_class(held, **options)))
 
+    # one thread's CPU time leaves out what else the machine was doing
+    clock = time.thread_time if device == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
     times: list[list[float]] = [[] for _ in cases]
     warm_up = 3
     for repeat in range(warm_up + repeats):
@@ -111,10 +113,10 @@ def measure(sizes: list[tuple[int, ...]], dtypes: list[torch.dtype], device: str
         for i in range(len(cases)):
             i = (i + repeat) % len(cases)
             synchronize(device)
-            start = time.perf_counter()
+            start = clock()
             cases[i][3].step()
             synchronize(device)
-            times[i].append(time.perf_counter() - start)
+            times[i].append(clock() - start)
 
     median = [statistics.median(t[warm_up:]) for t in times]
     adam = {dtype: m for (dtype, name, *_), m in zip(cases, median, strict=True) if name == "Adam fused"}

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-# Elements a thread updates before it moves on: two weights' worth of moments and scratch then stay in a 2 MiB L2 cache.
+# Elements a thread updates before it moves on: few enough that weights, moments and scratch stay in a 2 MiB L2 cache.
 _CHUNK_PER_CPU_THREAD = 2**16
 _CHUNK_ON_ACCELERATOR = 2**22  # large enough that kernel launches do not dominate, small enough for the scratch
 _COMPILE_FROM = 2**14  # below this many elements, entering compiled code costs more than it saves
@@ -112,10 +112,12 @@ class MomentOptimizer(torch.optim.Optimizer):
     ) -> None:
         assert p.grad is not None
         # The rule is elementwise: run it over memory in the order in which the parameter lies there.
-        order = sorted(range(p.dim()), key=p.stride, reverse=True)
-        changed = [t.detach().permute(order) for t in (p, *moments)]
-        flat = [t.reshape(-1) for t in changed]
-        w, g, m = flat[0], p.grad.permute(order).reshape(-1), flat[1:]
+        laid_out = [p, p.grad, *moments]
+        if not all(x.is_contiguous() for x in laid_out):
+            order = sorted(range(p.dim()), key=p.stride, reverse=True)
+            laid_out = [x.permute(order) for x in laid_out]
+        flat = [x.reshape(-1) for x in laid_out]
+        w, g, *m = flat
 
         if self.compiled and w.numel() >= _COMPILE_FROM:
             _compile(type(self).fused)(w, g, *m, *_as_tensors(coefficients, m[0].dtype))
@@ -131,8 +133,9 @@ class MomentOptimizer(torch.optim.Optimizer):
                     type(self).update(wide, g_wide[:n].copy_(g_part), *m_part, *coefficients, t[:n], u[:n])
                     w_part.copy_(wide)
 
-        for whole, part in zip(changed, flat, strict=True):
-            if whole.data_ptr() != part.data_ptr():  # not dense in memory: `reshape` made a copy
+        for whole, part in zip(laid_out, flat, strict=True):
+            # `reshape` made a copy of what is not dense in memory; a gradient is only read
+            if part.data_ptr() != whole.data_ptr() and part is not g:
                 whole.copy_(part.view_as(whole))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -70,7 +70,7 @@ def test_order_inside_a_block():
     last = [BinaryLinear, nn.BatchNorm1d]
     assert [type(m) for m in build("vgg", (3, 8, 8), width=2)] == 3 * (block + pooled) + [nn.Flatten] + 2 * dense + last
     assert [type(m) for m in build("mlp", (1, 8, 8), width=2, depth=2)] == [nn.Flatten] + 2 * dense + last
-    assert [type(m) for m in build("tiny", (1, 8, 8))] == pooled + [nn.Flatten] + dense + last
+    assert [type(m) for m in build("tiny", (1, 8, 8))] == [*pooled, nn.Flatten, *dense, *last]
 
 
 def test_batch_norm_is_that_of_binarynet():

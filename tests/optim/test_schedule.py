@@ -58,7 +58,7 @@ def test_geometric_curves_refuse_zero(kind, start, end):
 
 
 def test_unknown_kind_names_the_valid_ones():
-    with pytest.raises(ValueError, match="cosin.*constant.*cosine"):
+    with pytest.raises(ValueError, match=r"cosin.*constant.*cosine"):
         curve("cosin", 1, 0)
 
 

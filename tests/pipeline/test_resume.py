@@ -1,4 +1,4 @@
-"""Killed and started again with the same command, a run ends as if it had never been interrupted."""
+"""KilledError and started again with the same command, a run ends as if it had never been interrupted."""
 
 import csv
 import os
@@ -16,6 +16,7 @@ import torch
 
 import run as spine
 from configs.settings import UserError
+from methods import METHODS
 from results.record import failed_path, load, record_path
 from run import train
 
@@ -89,23 +90,7 @@ def test_sigkill_and_again(method, command, configure, overrides, tmp_path):
     assert sorted(p.name for p in folder.iterdir()) == ["weights.pt"]
 
 
-@pytest.mark.parametrize("method", ["ste", "real", "bop", "pbop"])
-def test_killed_between_the_last_checkpoint_and_the_record(method, configure, assemble, tmp_path, capsys):
-    config = configure(f"method={method}", "epochs=3")
-    run = assemble(config)
-    run.training.fit(run.method, run.data)  # and no `conclude`
-    assert run.training.checkpoint.exists()
-    train(config)
-    assert "resuming after epoch 3" in capsys.readouterr().out
-
-    whole = configure(
-        f"method={method}", "epochs=3", f"results_dir={tmp_path}/whole", f"output_dir={tmp_path}/whole_outputs"
-    )
-    train(whole)
-    assert comparable(record_path(config)) == comparable(record_path(whole))
-
-
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -121,7 +106,44 @@ class At(pl.Callback):
 
 
 def be_killed():
-    raise Killed
+    raise KilledError
+
+
+RESUMED = [*([f"method={name}"] for name in METHODS), ["method=ste", "method.activation=stochastic", "precision=bf16"]]
+
+
+@pytest.mark.parametrize("method", RESUMED, ids="-".join)
+def test_a_run_that_broke_off_in_the_middle_ends_as_if_it_had_not(method, configure, assemble, tmp_path):
+    settings = [*method, "epochs=5", "checkpoint_seconds=0", "limit_train=400", "dataset.augment=crop"]
+    whole = configure(*settings, f"results_dir={tmp_path}/whole", f"output_dir={tmp_path}/whole_outputs")
+    train(whole)
+    config = configure(*settings)
+    run = assemble(config, At(be_killed))
+    with pytest.raises(KilledError):
+        run.training.fit(run.method, run.data)
+    torch.manual_seed(123)  # another process starts with other generators
+    train(config)
+    assert comparable(record_path(config)) == comparable(record_path(whole))
+    weights = [
+        torch.load(Path(c.output_dir, run.record.run_id, "weights.pt"), weights_only=True) for c in (config, whole)
+    ]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_killed_between_the_last_checkpoint_and_the_record(method, configure, assemble, tmp_path, capsys):
+    config = configure(f"method={method}", "epochs=3")
+    run = assemble(config)
+    run.training.fit(run.method, run.data)  # and no `conclude`
+    assert run.training.checkpoint.exists()
+    train(config)
+    assert "resuming after epoch 3" in capsys.readouterr().out
+
+    whole = configure(
+        f"method={method}", "epochs=3", f"results_dir={tmp_path}/whole", f"output_dir={tmp_path}/whole_outputs"
+    )
+    train(whole)
+    assert comparable(record_path(config)) == comparable(record_path(whole))
 
 
 @pytest.fixture
@@ -129,7 +151,7 @@ def interrupted(configure, assemble):
     """A configuration and its checkpoint after 2 of 4 epochs."""
     config = configure("epochs=4", "checkpoint_seconds=0")
     run = assemble(config, At(be_killed))
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         run.training.fit(run.method, run.data)
     return config, run.training.checkpoint
 

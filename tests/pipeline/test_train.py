@@ -114,7 +114,7 @@ def test_a_record_that_cannot_be_read_is_named(configure, text):
 
 def test_a_run_that_diverges_leaves_a_failed_record(configure):
     config = configure("method=real", "loss=squared_hinge", "method.lr=1e30")
-    with pytest.raises(TrainingError, match="the training loss became (inf|nan) in epoch 1"):
+    with pytest.raises(TrainingError, match=r"the training loss became (inf|nan) in epoch 1"):
         train(config)
     assert not record_path(config).exists()
     record = load(failed_path(config))

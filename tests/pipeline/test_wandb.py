@@ -28,7 +28,7 @@ def read_back(path: Path) -> tuple[dict, list[dict], dict, int]:
     lines = subprocess.run(reader, check=True, capture_output=True, text=True).stdout.splitlines()
     config, rows, summary, exit_code = {}, [], {}, None
     for entry in map(json.loads, lines):
-        content = entry[entry["type"]] if entry["type"] in entry else {}
+        content = entry.get(entry["type"], {})
         match entry["type"]:
             case "run":
                 config |= content.get("config", {}).get("update", {})
