@@ -68,7 +68,7 @@ def app(config: DictConfig) -> float | None:
         record = train(run)
         print(report(record, record_path(run)), flush=True)
         return record.validation["error"]
-    except (UserError, TrainingError) as error:
+    except (UserError, TrainingError, FloatingPointError) as error:
         _complain(error)
         return None
 

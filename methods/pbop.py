@@ -20,11 +20,11 @@ from .optim.schedule import KINDS, Curve
 @dataclass
 class Config(MethodConfig):
     name: str = "pbop"
-    scaler: float = setting(1e-2, "size of a probability's move at |m| = √v", low=0)
-    scaler_end: float = setting(1e-4, "its value at the end of the schedule", low=0)
+    scaler: float = setting(0.1, "size of a probability's move at |m| = √v", low=0)
+    scaler_end: float = setting(0.01, "its value at the end of the schedule", low=0)
     scaler_schedule: str = setting("exponential", "how the scaler goes from scaler to scaler_end", choices=KINDS)
-    gamma: float = setting(1e-2, "γ: the weight of a new gradient in m", low=0, high=1)
-    gamma_end: float = setting(1e-2, "its value at the end of the schedule", low=0, high=1)
+    gamma: float = setting(0.1, "γ: the weight of a new gradient in m", low=0, high=1)
+    gamma_end: float = setting(0.1, "its value at the end of the schedule", low=0, high=1)
     gamma_schedule: str = setting("constant", "how γ goes from gamma to gamma_end", choices=KINDS)
     sigma: float = setting(1e-3, "σ: the weight of a new squared gradient in v", low=0, high=1)
     sigma_end: float = setting(1e-3, "its value at the end of the schedule", low=0, high=1)
@@ -43,7 +43,7 @@ class Coin(Quantizer):
 
     def quantize(self, x: Tensor) -> Tensor:
         if self.training or self.drawing:
-            return StraightThrough.apply(x, sign(x - torch.rand_like(x), compute_dtype(x)))
+            return StraightThrough.apply(x, -sign(torch.rand_like(x) - x, compute_dtype(x)))
         return sign(self.mean(x), compute_dtype(x))
 
     def mean(self, x: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 import torch
+import torch._inductor.config
 from hydra.utils import instantiate
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -147,7 +148,8 @@ def _wants_compilation(config: "RunConfig", net: nn.Module, data: Any, device: t
 def _can_compile(device: torch.device) -> bool:
     """Compiles one addition, which needs all that a net needs (a C++ compiler, Python's headers, Triton on CUDA)."""
     try:
-        torch.compile(lambda x: x + 1)(torch.zeros(8, device=device))
+        with torch._inductor.config.patch(force_disable_caches=True):  # an earlier result says nothing of today
+            torch.compile(lambda x: x + 1)(torch.zeros(8, device=device))
     except Exception as error:
         print(f"compile: no working compiler here ({type(error).__name__}), training goes on uncompiled")
         return False

@@ -60,7 +60,7 @@ def failed_path(config: RunConfig) -> Path:
 
 
 def find(config: RunConfig) -> Record | None:
-    """The finished record of this very configuration, or None.
+    """The finished record of this very configuration, or None; one without a test error does not serve a run with it.
 
     UserError where the record under this id was made with other values: a default has changed since."""
     path = record_path(config)
@@ -72,7 +72,7 @@ def find(config: RunConfig) -> Record | None:
         raise UserError(
             f"{path} was made with another {difference} (a default has changed since); rerun=true replaces it"
         )
-    return record
+    return None if config.test and record.test is None else record
 
 
 def _first_difference(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> str | None:

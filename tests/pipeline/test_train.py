@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 
 from configs.settings import UserError
 from methods.callbacks.history import TrainingError
@@ -60,6 +61,34 @@ def test_limit_train_leaves_the_other_splits_whole(configure):
     config = configure("limit_train=230")
     train(config)
     assert load(record_path(config)).data["sizes"] == {"train": 230, "validation": 287, "test": 359}
+
+
+class Labels(pl.Callback):
+    """Writes down the labels of every epoch in the order in which they are shown."""
+
+    def __init__(self) -> None:
+        self.epochs: list[list[int]] = []
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        self.epochs.append([])
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        self.epochs[-1] += batch[1].tolist()
+
+
+def test_every_epoch_shows_the_same_examples_in_another_order(configure, assemble, tmp_path):
+    def orders(*more):
+        labels = Labels()
+        run = assemble(configure("epochs=3", "limit_train=230", *more), labels)
+        run.training.fit(run.method, run.data)
+        return labels.epochs
+
+    first = orders()
+    assert [len(epoch) for epoch in first] == [230, 230, 230]
+    assert len({tuple(epoch) for epoch in first}) == 3
+    assert len({tuple(sorted(epoch)) for epoch in first}) == 1
+    assert orders("method=real", f"output_dir={tmp_path}/other", "net.width=4") == first  # the seed's alone
+    assert orders("seed=1", f"output_dir={tmp_path}/other")[0] != first[0]
 
 
 def test_same_seed_same_figures_and_another_seed_others(configure, tmp_path):
