@@ -5,7 +5,7 @@ probability ½, each channel standardized. Rounds are interleaved, so that whate
 them, and a ratio is the median of the rounds' ratios. PyTorch keeps to one thread in every process: the in-memory
 loader uses one core, a DataLoader one for each worker besides the process that receives the batches.
 
-    python benchmarks/data.py [data_dir]        data_dir: the folder with cifar-10-batches-py, or environment BNN_DATA
+    python -m benchmarks.data [data_dir]        data_dir: the folder with cifar-10-batches-py, or environment BNN_DATA
 """
 
 import argparse
@@ -14,14 +14,11 @@ import statistics
 import sys
 import time
 from collections.abc import Iterable
-from pathlib import Path
 
 import torch
 from torch.utils.data import DataLoader, RandomSampler
 from torchvision import transforms
 from torchvision.datasets import CIFAR10
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from configs.settings import UserError
 from datamodules import DATASETS

@@ -1,6 +1,6 @@
 """Training steps side by side in one run: `run.py` with all its callbacks against bare loops of the same computation.
 
-    python benchmarks/step.py [--threads 1] [--rounds 7] [--steps 30] [--width 2048] [--batch 100]
+    python -m benchmarks.step [--threads 1] [--rounds 7] [--steps 30] [--width 2048] [--batch 100]
 
 The net is 784-width×3-10 on random data. Every contender takes a block of steps in turn, round after round, so that a
 noisy machine disturbs all alike; the table has the median block of each and ratios to the bare compiled `ste` loop.
@@ -9,7 +9,6 @@ noisy machine disturbs all alike; the table has the median block of each and rat
 
 import argparse
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,8 +20,6 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from configs.schema import register, resolve
 from datamodules.batches import Batches

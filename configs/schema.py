@@ -28,7 +28,7 @@ class RunConfig:
     logger: dict[str, Any] = field(default_factory=dict)
 
     seed: int = setting(REQUIRED, "seed of initial weights, data order and stochastic signs", low=0)
-    split_seed: int = setting(REQUIRED, "seed of the validation split, never the run's seed", low=0)
+    split_seed: int = setting(REQUIRED, "seed of the validation split, never the run's seed", low=0, high=2**32 - 1)
     epochs: int = setting(REQUIRED, "passes over the training examples", low=1)
     batch_size: int = setting(REQUIRED, "training examples a step", low=2)
     loss: str = setting(REQUIRED, "training loss", choices=LOSSES)
