@@ -13,14 +13,15 @@ import torch
 from omegaconf import DictConfig
 
 from configs.messages import CONFIG_ERRORS, explain, help_text
-from configs.schema import RunConfig, register, resolve
-from configs.settings import UserError
+from configs.schema import GROUPS, RunConfig, register, resolve
+from configs.settings import UserError, unknown
+from configs.whole import alone_in, check_writable
 from datamodules import DATASETS
 from methods import METHODS
 from methods.callbacks.history import TrainingError
-from methods.trainer import pick_device, prepare
+from methods.trainer import interruptible, pick_device, prepare
 from results.conclude import begin, conclude, fail
-from results.record import Record, check_writable, find, record_path
+from results.record import Record, find, record_path, run_id
 from results.summary import report
 
 CONFIGS = str(Path(__file__).parent / "configs")
@@ -32,6 +33,11 @@ def train(config: RunConfig) -> Record:
         print(f"skipped, the record exists (rerun=true trains again): {record_path(config)}", flush=True)
         return done
     check_writable(record_path(config))
+    with alone_in(Path(config.output_dir) / run_id(config)):
+        return _train(config)
+
+
+def _train(config: RunConfig) -> Record:
     device = pick_device(config.device)
     data = DATASETS[config.dataset.name](
         config.dataset,
@@ -47,17 +53,18 @@ def train(config: RunConfig) -> Record:
     torch.manual_seed(config.seed)
     method = METHODS[config.method.name](config.method, config.net, data.input_shape, data.classes, config.loss)
     record = begin(config, method, data, device)
-    training = prepare(config, method.to(device), data, device, Path(config.output_dir) / record.run_id)
     try:
-        training.fit(method, data)
-        conclude(record, config, training, method, data)
+        with interruptible():
+            training = prepare(config, method.to(device), data, device, Path(config.output_dir) / record.run_id)
+            training.fit(method, data)
+            conclude(record, config, training, method, data)
     except Exception as error:
         fail(record, config, error)
         raise
     return record
 
 
-failures: list[Exception] = []  # of this process' jobs; one bad run of a grid does not stop the others
+failures = 0  # of this process' jobs; one bad run of a grid does not stop the others
 
 
 @hydra.main(version_base="1.3", config_path=CONFIGS, config_name="run")
@@ -74,12 +81,15 @@ def app(config: DictConfig) -> float | None:
 
 
 def _complain(error: Exception) -> None:
-    failures.append(error)
+    global failures
+    failures += 1
     print(f"error: {error}", file=sys.stderr, flush=True)
 
 
 def main() -> int:
     """Exit status 0, or 2 after one line that says what to put right."""
+    global failures
+    failures = 0
     register()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, and the text below is ours
     try:
@@ -87,10 +97,16 @@ def main() -> int:
             with hydra.initialize_config_dir(CONFIGS, version_base="1.3"):
                 defaults = hydra.compose("run")
             print(help_text(defaults, [path.stem for path in Path(CONFIGS, "experiment").glob("*.yaml")]))
+        elif empty := [name for name in GROUPS if f"{name}=null" in sys.argv]:
+            raise unknown(empty[0], "null", GROUPS[empty[0]])
         else:
             app()
+    except UserError as error:
+        _complain(error)
     except CONFIG_ERRORS as error:
         _complain(explain(error))
+    except OSError as error:
+        _complain(UserError(f"{error.filename}: {error.strerror}"))
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         return 130

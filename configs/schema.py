@@ -1,6 +1,7 @@
 """The configuration of a run: its dataclass, its identity, and how Hydra learns of every method, data set and net."""
 
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -12,7 +13,7 @@ from methods import METHODS
 from methods.base import LOSSES
 from methods.nets import NETS
 
-from .settings import REQUIRED, UserError, check, setting
+from .settings import REQUIRED, UserError, check, setting, unknown
 
 DEFAULT_NET = {"cifar10": "vgg", "svhn": "vgg", "folder": "vgg"}  # the other data sets: mlp
 GROUPS: dict[str, dict[str, Any]] = {"method": METHODS, "dataset": DATASETS, "net": NETS}
@@ -27,7 +28,7 @@ class RunConfig:
     net: Any = REQUIRED
     logger: dict[str, Any] = field(default_factory=dict)
 
-    seed: int = setting(REQUIRED, "seed of initial weights, data order and stochastic signs", low=0)
+    seed: int = setting(REQUIRED, "seed of initial weights, data order and stochastic signs", low=0, high=2**32 - 1)
     split_seed: int = setting(REQUIRED, "seed of the validation split, never the run's seed", low=0, high=2**32 - 1)
     epochs: int = setting(REQUIRED, "passes over the training examples", low=1)
     batch_size: int = setting(REQUIRED, "training examples a step", low=2)
@@ -74,7 +75,12 @@ def resolve(config: DictConfig) -> RunConfig:
     except OmegaConfBaseException as error:
         raise UserError(" ".join(str(error).split())) from error
     assert isinstance(run, RunConfig)
+    for group, members in GROUPS.items():
+        if not is_dataclass(getattr(run, group)):
+            raise unknown(group, str(getattr(run, group)), members)
     check(run)
+    if hasattr(run.dataset, "path"):  # part of the run's identity, however it was written
+        run.dataset.path = str(Path(run.dataset.path).expanduser().resolve())
     return run
 
 
@@ -86,6 +92,17 @@ def identity(config: Any) -> dict[str, Any]:
         if not (isinstance(config, RunConfig) and item.name in OUTSIDE_IDENTITY)
         for value in [getattr(config, item.name)]
     }
+
+
+def first_difference(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> str | None:
+    """The name of a setting that both identities have, with different values; None where they agree."""
+    for name in old.keys() & new.keys():
+        if isinstance(old[name], dict) and isinstance(new[name], dict):
+            if found := first_difference(old[name], new[name], f"{prefix}{name}."):
+                return found
+        elif old[name] != new[name]:
+            return prefix + name
+    return None
 
 
 def changed(config: Any) -> dict[str, Any]:

@@ -70,6 +70,8 @@ def check(config: Any, prefix: str = "") -> None:
 def unknown(kind: str, name: str, valid: Iterable[str]) -> UserError:
     """The error for a name that is none of `valid`, with the closest one suggested."""
     valid = sorted(valid)
+    if not valid:
+        return UserError(f"unknown {kind} '{name}'")
     close = get_close_matches(name, valid, n=1)
     hint = f"; did you mean {close[0]}?" if close else ""
     return UserError(f"unknown {kind} '{name}'{hint} (valid: {', '.join(valid)})")

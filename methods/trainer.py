@@ -4,10 +4,12 @@ import logging
 import os
 import signal
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from netrc import netrc
+from netrc import NetrcParseError, netrc
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -16,15 +18,13 @@ from hydra.utils import instantiate
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from configs.schema import RunConfig, first_difference, identity
 from configs.settings import UserError
 
 from .base import Method
 from .callbacks import Checkpoint, Diagnostics, EpochSeed, History, Progress
-from .callbacks.checkpoint import remove_stale
+from .callbacks.checkpoint import WholeCheckpointIO
 from .callbacks.history import log_row
-
-if TYPE_CHECKING:
-    from configs.schema import RunConfig
 
 # A run compiles by itself from this much work on: minutes of training, of which compiling takes a small part.
 COMPILE_FROM_FLOPS = {"cpu": 2e13, "cuda": 2e16}
@@ -40,24 +40,32 @@ class Training:
     checkpoint: Path
 
     def fit(self, method: Method, data: pl.LightningDataModule) -> None:
-        """Trains, from the last checkpoint where there is one. UserError where it cannot be read."""
+        """Trains, from the last checkpoint where there is one. UserError where it is none of this run."""
         resume = None
-        remove_stale(self.checkpoint)
         if self.checkpoint.exists():
             try:
                 state = torch.load(self.checkpoint, weights_only=True, map_location="cpu", mmap=True)
-                rows = state["callbacks"]["History"]["rows"]
+                history = state["callbacks"]["History"]
+                rows, made_with = history["rows"], history["made_with"]
             except Exception as error:
                 raise UserError(f"{self.checkpoint} is no readable checkpoint; remove it to start over") from error
+            if difference := first_difference(made_with, self.history.made_with):
+                raise UserError(f"{self.checkpoint} was made with another {difference}; remove it to start over")
             print(f"resuming after epoch {len(rows)}: {self.checkpoint}", flush=True)
             for row in rows:  # a logger starts anew, and is to have the whole curves
                 log_row(self.trainer, row)
             resume = str(self.checkpoint)
-        try:
-            self.trainer.fit(method, datamodule=data, ckpt_path=resume, weights_only=True)
-        except SystemExit:  # what Lightning makes of Ctrl-C; it leaves the signal ignored
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            raise KeyboardInterrupt from None
+        self.trainer.fit(method, datamodule=data, ckpt_path=resume, weights_only=True)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Ctrl-C within is a KeyboardInterrupt, though Lightning makes a SystemExit of it and leaves the signal ignored."""
+    try:
+        yield
+    except SystemExit:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        raise KeyboardInterrupt from None
 
 
 def pick_device(name: str) -> torch.device:
@@ -72,11 +80,12 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def prepare(config: "RunConfig", method: Method, data: Any, device: torch.device, folder: Path) -> Training:
+def prepare(config: RunConfig, method: Method, data: Any, device: torch.device, folder: Path) -> Training:
     """The trainer of a run whose checkpoints lie in `folder`; compiles the method's training pass where it pays."""
     _quiet()
     diagnostics = Diagnostics() if config.diagnostics else None
-    history = History(diagnostics)
+    data_seen = {"fingerprint": data.fingerprint}
+    history = History(diagnostics, {**identity(config), "data": data_seen, "diagnostics": config.diagnostics})
     path = folder / "last.ckpt"
     callbacks: list[pl.Callback] = [EpochSeed(config.seed)]
     callbacks += [diagnostics] if diagnostics else []
@@ -93,6 +102,7 @@ def prepare(config: "RunConfig", method: Method, data: Any, device: torch.device
         deterministic=config.deterministic,
         logger=logger,
         callbacks=callbacks,
+        plugins=[WholeCheckpointIO()],
         num_sanity_val_steps=0,
         enable_model_summary=False,
         default_root_dir=config.output_dir,
@@ -111,7 +121,10 @@ def build_logger(settings: dict[str, Any]) -> Any:
     if settings["_target_"].endswith("WandbLogger") and not _wandb_key() and "WANDB_MODE" not in os.environ:
         settings["offline"] = True
         print("W&B: no API key found (WANDB_API_KEY or `wandb login`), logging offline; `wandb sync` uploads it later")
-    logger: Any = instantiate(settings)
+    try:
+        logger: Any = instantiate(settings)
+    except Exception as error:
+        raise UserError(f"logger: {' '.join(str(error).split())}") from error
     return logger
 
 
@@ -121,7 +134,7 @@ def _wandb_key() -> str | None:
     try:
         host = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").split("//")[-1].split("/")[0]
         entry = netrc(os.environ.get("NETRC", os.path.expanduser("~/.netrc"))).authenticators(host)
-    except (OSError, ValueError):
+    except (OSError, ValueError, NetrcParseError):
         return None
     return entry[2] if entry else None
 
@@ -137,7 +150,7 @@ def training_flops(net: nn.Module, input_shape: tuple[int, ...], batch_size: int
     return 3.0 * counter.get_total_flops()
 
 
-def _wants_compilation(config: "RunConfig", net: nn.Module, data: Any, device: torch.device) -> bool:
+def _wants_compilation(config: RunConfig, net: nn.Module, data: Any, device: torch.device) -> bool:
     if config.compile is not None:
         return config.compile
     steps = config.epochs * len(data.train_dataloader())

@@ -13,13 +13,14 @@ from hydra.core.hydra_config import HydraConfig
 from pytorch_lightning.loggers import WandbLogger
 
 from configs.schema import RunConfig, identity
+from configs.whole import write_whole
 from methods.base import Method
 from methods.binary.layers import binary_layers
 from methods.optim.composite import state_bytes_of
 from methods.trainer import Training
 
 from .environment import environment, peak_memory
-from .record import Record, failed_path, record_path, run_id, save, write_whole
+from .record import Record, failed_path, record_path, run_id, save
 
 
 def begin(config: RunConfig, method: Method, data: Any, device: torch.device) -> Record:
@@ -54,6 +55,7 @@ def conclude(record: Record, config: RunConfig, training: Training, method: Meth
     The test set is read here alone: with the weights that validation chose, and with the last epoch's beside them."""
     history, trainer = training.history, training.trainer
     optimizer = trainer.optimizers[0]
+    record.environment["compiled"] = method.compiled
     record.model |= _bytes(method, optimizer)
     record.validation = {"last_error": history.rows[-1]["val_error"]}
     splits = {"validation": record.validation}
@@ -78,7 +80,7 @@ def conclude(record: Record, config: RunConfig, training: Training, method: Meth
         "train_seconds": sum(record.curves["seconds"]),
         "elapsed_seconds": record.curves["elapsed"][-1],
         "images_per_second": data.sizes["train"] / statistics.median(record.curves["seconds"]),
-        "peak_memory": peak_memory(method.device),
+        "peak_memory": peak_memory(data.device),
     }
     record.status = "done"
     folder = training.checkpoint.parent
@@ -88,14 +90,11 @@ def conclude(record: Record, config: RunConfig, training: Training, method: Meth
         write_whole(folder / "weights.pt", weights.getvalue())
     save(record, record_path(config))
     failed_path(config).unlink(missing_ok=True)
-    for logger in trainer.loggers:
-        if isinstance(logger, WandbLogger):
-            logger.experiment.summary.update({k: v for k, v in asdict(record).items() if k not in ("config", "curves")})
-        logger.finalize("success")
-    _finish_wandb(0)
     training.checkpoint.unlink(missing_ok=True)
-    if not config.save_weights and folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
+    try:
+        _mirror(record, trainer.loggers)
+    except Exception as error:  # the record is the source, and it is written
+        print(f"logger: {' '.join(str(error).split())}", file=sys.stderr)
 
 
 def fail(record: Record, config: RunConfig, error: Exception) -> None:
@@ -103,6 +102,15 @@ def fail(record: Record, config: RunConfig, error: Exception) -> None:
     record.status, record.error = "failed", f"{type(error).__name__}: {error}"
     _finish_wandb(1)
     save(record, failed_path(config))
+
+
+def _mirror(record: Record, loggers: list[Any]) -> None:
+    """Gives the final record to the loggers, and ends their runs."""
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            logger.experiment.summary.update({k: v for k, v in asdict(record).items() if k not in ("config", "curves")})
+        logger.finalize("success")
+    _finish_wandb(0)
 
 
 def _finish_wandb(exit_code: int) -> None:

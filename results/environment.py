@@ -34,7 +34,8 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 
 def peak_memory(device: torch.device) -> int:
-    """Largest memory held so far, in bytes: tensors on a CUDA device, else the whole process' resident memory."""
+    """Largest memory held so far, in bytes: tensors on a CUDA device, else the whole process' resident memory (in a
+    grid, that of its earlier runs too)."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     unit = 1 if sys.platform == "darwin" else 1024

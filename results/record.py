@@ -2,15 +2,14 @@
 
 import hashlib
 import json
-import os
 import re
-import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from configs.schema import RunConfig, changed, identity
+from configs.schema import RunConfig, changed, first_difference, identity
 from configs.settings import UserError
+from configs.whole import write_whole
 
 SCHEMA = 1
 
@@ -67,22 +66,12 @@ def find(config: RunConfig) -> Record | None:
     if not path.exists():
         return None
     record = load(path)
-    difference = _first_difference(record.config, json.loads(json.dumps(identity(config), default=str)))
+    difference = first_difference(record.config, identity(config))
     if difference:
         raise UserError(
             f"{path} was made with another {difference} (a default has changed since); rerun=true replaces it"
         )
     return None if config.test and record.test is None else record
-
-
-def _first_difference(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> str | None:
-    for name in old.keys() & new.keys():
-        if isinstance(old[name], dict) and isinstance(new[name], dict):
-            if found := _first_difference(old[name], new[name], f"{prefix}{name}."):
-                return found
-        elif old[name] != new[name]:
-            return prefix + name
-    return None
 
 
 def load(path: Path) -> Record:
@@ -103,34 +92,10 @@ def save(record: Record, path: Path) -> None:
     write_whole(path, _render(asdict(record)))
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Writes to a temporary file beside `path`, syncs it and renames it. UserError where that cannot be done."""
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("wb", dir=path.parent, prefix=".", suffix=".tmp", delete=False) as file:
-            temporary = Path(file.name)
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary:
-            temporary.unlink(missing_ok=True)
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def check_writable(path: Path) -> None:
-    """UserError before any training where the record could not be written afterwards."""
-    probe = path.with_name(f".{path.name}.probe.{os.getpid()}")
-    write_whole(probe, " " * 65536)
-    probe.unlink()
-
-
 def _render(content: dict[str, Any]) -> str:
-    """Indented JSON with one line for each list of numbers, floats to 7 significant digits."""
-    text = json.dumps(_rounded(content), indent=1, default=str, ensure_ascii=False)
+    """Indented JSON with one line for each list of numbers, floats outside the configuration to 7 digits."""
+    content = _rounded(content) | {"config": content["config"]}
+    text = json.dumps(content, indent=1, default=str, ensure_ascii=False)
     return re.sub(r"\[[^\[\]{}]*\]", lambda m: " ".join(m.group().split()), text) + "\n"
 
 

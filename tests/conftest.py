@@ -70,7 +70,7 @@ class Command:
 
     def __call__(self, *more: str) -> Outcome:
         self._monkeypatch.setattr(sys, "argv", ["run.py", *self.arguments(*more)])
-        self._monkeypatch.setattr(run, "failures", [])
+        self._monkeypatch.setattr(run, "failures", 0)
         GlobalHydra.instance().clear()
         self._capfd.readouterr()
         try:

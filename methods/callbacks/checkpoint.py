@@ -1,16 +1,16 @@
 """Resume: an atomic checkpoint at the end of an epoch, and random streams that are a function of (seed, epoch)."""
 
-import os
+import io
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from configs.settings import UserError
+from configs.whole import write_whole
 
 STREAM = 1  # sets these seeds apart from those of the data order, which come from (seed, epoch) too
 
@@ -29,12 +29,21 @@ class EpochSeed(pl.Callback):
         trainer.datamodule.train_dataloader().set_epoch(trainer.current_epoch)  # type: ignore[attr-defined]
 
 
+class WholeCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint beside its final name, syncs it, then renames it: a kill at any moment leaves the old
+    checkpoint or the new one, whole. (Lightning's own way stages it in the system's temporary folder.)"""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        write_whole(Path(path), content.getvalue())
+
+
 class Checkpoint(pl.callbacks.Checkpoint):
     """Saves the whole training state (weights, moments, schedules, curves, diagnostics, best weights so far) to `path`.
 
-    Written to a temporary file, synced, then renamed: a kill at any moment leaves the old checkpoint or the new one,
-    whole. Saves after an epoch when `seconds` have passed since the last; being a `Checkpoint`, Lightning calls it
-    after all other callbacks, whose state it must hold."""
+    Saves after an epoch when `seconds` have passed since the last; being a `Checkpoint`, Lightning calls it after all
+    other callbacks, whose state it must hold."""
 
     def __init__(self, path: Path, seconds: float) -> None:
         self.path = path
@@ -43,27 +52,9 @@ class Checkpoint(pl.callbacks.Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         done = trainer.current_epoch + 1 >= (trainer.max_epochs or 1)
-        if not done and time.monotonic() - self.last < self.seconds:
-            return
-        temporary = self.path.with_suffix(f".{os.getpid()}.tmp")
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            trainer.save_checkpoint(temporary)
-            with open(temporary, "rb") as file:
-                os.fsync(file.fileno())
-            os.replace(temporary, self.path)
-        except OSError as error:
-            raise UserError(f"cannot write {self.path}: {error.strerror or error}") from error
-        finally:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
-        self.last = time.monotonic()
-
-
-def remove_stale(path: Path) -> None:
-    """Removes the temporary files that a killed process left beside the checkpoint `path`."""
-    for stale in path.parent.glob(f"{path.stem}.*.tmp"):
-        stale.unlink(missing_ok=True)
+        if done or time.monotonic() - self.last >= self.seconds:
+            trainer.save_checkpoint(self.path)
+            self.last = time.monotonic()
 
 
 def cpu_copy(state: dict[str, Any]) -> dict[str, torch.Tensor]:

@@ -24,7 +24,7 @@ class Diagnostics(pl.Callback):
       `WINDOW` steps before; `never_flipped`: sampled weights that have not flipped since training began;
     - `net_flips`: share of all weights whose sign differs from the start of the epoch (exact);
     - `agreement`: share of sampled weights with `sign(W) = −sign(m)`, m the moving average of g at rate 0.01, at the
-      end of the epoch: ½ is chance, 1 means that no weight wants to flip;
+      end of the epoch, of those with m ≠ 0: ½ is chance, 1 means that no weight wants to flip;
     - `saturation`: share of all latent weights with |W| ≥ 0.99, of probabilities with |2p − 1| ≥ 0.99 (exact); absent
       where there is no latent weight;
     - `blocked`, of bit-flip methods: of the sampled weights whose moving average m asks for a flip (sign(m) = sign(w)),
@@ -105,14 +105,15 @@ class Diagnostics(pl.Callback):
         wanted = [w.sum().item() for w in self.wanted.split(self.sizes)]
         blocked = [b.sum().item() for b in self.blocked.split(self.sizes)]
         never = (self.state["last_flip"] < 0).float().split(self.sizes)
-        agrees = (self.state["positive"] == (self.state["average"] < 0)).float().split(self.sizes)
+        agrees = (self.state["positive"] == (self.state["average"] < 0)).split(self.sizes)
+        moved = (self.state["average"] != 0).split(self.sizes)
         rows: dict[str, dict[str, float]] = {}
         for i, (name, weight) in enumerate(self.weights.items()):
             rows[name] = {
                 "flip_rate": flips[i] / (self.sizes[i] * self.epoch_steps),
                 "flip_flop": undone[i] / flips[i] if flips[i] else 0.0,
                 "never_flipped": never[i].mean().item(),
-                "agreement": agrees[i].mean().item(),
+                "agreement": agrees[i][moved[i]].float().mean().nan_to_num(0.5).item(),
             }
             mean = self.mean[name](weight)
             rows[name]["net_flips"] = ((mean >= 0) ^ self.before[name]).float().mean().item()

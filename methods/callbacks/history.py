@@ -18,11 +18,13 @@ class TrainingError(Exception):
 
 class History(pl.Callback):
     """Collects the row of each epoch (loss, errors, rates, flips, seconds), gives it to the logger, keeps the weights
-    of the epoch with the lowest validation error (the earliest at ties). All of it is in the checkpoint.
+    of the epoch with the lowest validation error (the earliest at ties). All of it is in the checkpoint, and so is
+    `made_with`: the settings and data that the run has, which a resumed run must share.
 
     `seconds` is the epoch's training time without validation; `elapsed` sums whole epochs over all resumed parts."""
 
-    def __init__(self, diagnostics: Diagnostics | None) -> None:
+    def __init__(self, diagnostics: Diagnostics | None, made_with: dict[str, Any] | None = None) -> None:
+        self.made_with = made_with or {}
         self.rows: list[dict[str, Any]] = []
         self.best_error = math.inf
         self.best_epoch = -1
@@ -36,6 +38,8 @@ class History(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         if batch_idx + 1 == trainer.num_training_batches:
+            if pl_module.device.type == "cuda":
+                torch.cuda.synchronize()
             self.trained = time.perf_counter()
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
@@ -72,7 +76,7 @@ class History(pl.Callback):
         return {name: [row[name] for row in self.rows] for name in self.rows[0]}
 
     def state_dict(self) -> dict[str, Any]:
-        kept = ("rows", "best_error", "best_epoch", "best_weights")
+        kept = ("made_with", "rows", "best_error", "best_epoch", "best_weights")
         return {name: getattr(self, name) for name in kept}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""KilledError and started again with the same command, a run ends as if it had never been interrupted."""
+"""Killed and started again with the same command, a run ends as if it had never been interrupted."""
 
 import csv
 import os
@@ -16,8 +16,10 @@ import torch
 
 import run as spine
 from configs.settings import UserError
+from configs.whole import alone_in
 from methods import METHODS
-from results.record import failed_path, load, record_path
+from methods.trainer import interruptible
+from results.record import failed_path, load, record_path, run_id
 from run import train
 
 EPOCHS = 60
@@ -194,7 +196,7 @@ def test_a_damaged_checkpoint_is_named(interrupted, damage):
 
 def test_temporary_files_of_a_killed_process_are_removed(interrupted):
     config, checkpoint = interrupted
-    stale = checkpoint.with_suffix(".12345.tmp")
+    stale = checkpoint.with_name(".k1ll3d.tmp")
     stale.write_bytes(b"half a checkpoint")
     train(config)
     assert [p.name for p in checkpoint.parent.iterdir()] == ["weights.pt"]
@@ -217,9 +219,31 @@ def test_the_logger_of_a_resumed_run_has_the_whole_curves(interrupted, configure
 def test_ctrl_c_is_an_interrupt_and_the_run_goes_on_from_its_checkpoint(configure, assemble, capsys):
     config = configure("epochs=4", "checkpoint_seconds=0")
     run = assemble(config, At(lambda: signal.raise_signal(signal.SIGINT)))
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt), interruptible():
         run.training.fit(run.method, run.data)
     assert signal.getsignal(signal.SIGINT) == signal.default_int_handler  # a second Ctrl-C is heard too
     train(config)
     assert "resuming after epoch 2" in capsys.readouterr().out
     assert load(record_path(config)).curves["epoch"] == [1, 2, 3, 4]
+
+
+def test_a_second_process_on_the_same_run_is_refused(configure):
+    config = configure()
+    folder = Path(config.output_dir, run_id(config))
+    with alone_in(folder), pytest.raises(UserError, match="another process is training this run"):
+        train(config)
+    assert not folder.exists()
+    assert train(config).status == "done"
+
+
+@pytest.mark.parametrize("other", ["diagnostics=false", "method.lr=0.02"])
+def test_a_checkpoint_made_with_other_settings_is_refused(interrupted, configure, other):
+    checkpoint = interrupted[1]
+    changed = configure("epochs=4", other)
+    elsewhere = Path(changed.output_dir, run_id(changed))
+    if elsewhere != checkpoint.parent:  # a default that has changed since would lead to the same folder
+        checkpoint.parent.rename(elsewhere)
+    name = other.split("=")[0]
+    with pytest.raises(UserError, match=f"last.ckpt was made with another {name}; remove it to start over"):
+        train(changed)
+    assert (elsewhere / "last.ckpt").exists()

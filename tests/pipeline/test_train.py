@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 
 from configs.settings import UserError
 from methods.callbacks.history import TrainingError
-from results.record import failed_path, load, record_path
+from results.record import failed_path, load, record_path, run_id
 from run import train
 
 
@@ -155,12 +155,13 @@ def test_a_run_that_diverges_leaves_a_failed_record(configure):
 
 def test_a_failed_record_goes_when_the_run_succeeds(configure):
     config = configure("epochs=1")
-    outputs = Path(config.output_dir)
-    outputs.write_text("in the way of the folder for checkpoints")
-    with pytest.raises(UserError, match=re.escape(str(outputs))):
+    weights = Path(config.output_dir, run_id(config), "weights.pt")
+    weights.mkdir(parents=True)  # in the way of the file
+    with pytest.raises(UserError, match=re.escape(str(weights))):
         train(config)
     assert load(failed_path(config)).status == "failed"
-    outputs.unlink()
+    assert not record_path(config).exists()
+    weights.rmdir()
     train(config)
     assert not failed_path(config).exists()
     assert load(record_path(config)).status == "done"

@@ -14,6 +14,7 @@ from datamodules import DATASETS
 from methods import METHODS
 from methods.nets import NETS
 from results.record import Record, load, record_path, run_id, save
+from run import train
 
 
 def a_record(**more) -> Record:
@@ -101,3 +102,12 @@ def test_a_run_is_all_that_changes_its_outcome_and_nothing_else(configure):
 def test_records_lie_under_their_method(configure, tmp_path):
     config = configure("method=real", f"results_dir={tmp_path}/r")
     assert record_path(config) == tmp_path / "r/real" / f"{run_id(config)}.json"
+
+
+def test_a_value_of_many_digits_is_found_again(configure):
+    config = configure("method.lr=0.012345678901234", "epochs=1")
+    record = train(config)
+    again = train(config)
+    assert again.run_id == record.run_id
+    assert again.created == record.created
+    assert load(record_path(config)).config["method"]["lr"] == 0.012345678901234
