@@ -4,8 +4,8 @@
 
 The net is 784-width×3-10 on random data. Every contender takes a block of steps in turn, round after round, so that a
 noisy machine disturbs all alike; the table has the median block of each and ratios to the bare compiled `ste` loop.
-`run.py` is the real spine, and its block is a whole epoch: Lightning, diagnostics, progress, CSV logging, and a validation
-of one example. An epoch of 60 steps gives what happens once an epoch eight times its weight on MNIST.
+`run.py` is the real spine, and its block is a whole epoch: Lightning, diagnostics, progress, CSV logging, and a
+validation of one example. An epoch of 60 steps gives what happens once an epoch eight times its weight on MNIST.
 """
 
 import argparse
