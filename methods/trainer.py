@@ -161,7 +161,8 @@ def _wants_compilation(config: RunConfig, net: nn.Module, data: Any, device: tor
 def _can_compile(device: torch.device) -> bool:
     """Compiles one addition, which needs all that a net needs (a C++ compiler, Python's headers, Triton on CUDA)."""
     try:
-        with torch._inductor.config.patch(force_disable_caches=True):  # an earlier result says nothing of today
+        # without caches: an earlier result says nothing of today
+        with torch._inductor.config.patch(force_disable_caches=True), warnings.catch_warnings(action="ignore"):
             torch.compile(lambda x: x + 1)(torch.zeros(8, device=device))
     except Exception as error:
         print(f"compile: no working compiler here ({type(error).__name__}), training goes on uncompiled")

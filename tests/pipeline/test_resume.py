@@ -217,6 +217,7 @@ def test_the_logger_of_a_resumed_run_has_the_whole_curves(interrupted, configure
 
 
 def test_ctrl_c_is_an_interrupt_and_the_run_goes_on_from_its_checkpoint(configure, assemble, capsys):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs with the signal ignored
     config = configure("epochs=4", "checkpoint_seconds=0")
     run = assemble(config, At(lambda: signal.raise_signal(signal.SIGINT)))
     with pytest.raises(KeyboardInterrupt), interruptible():
