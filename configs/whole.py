@@ -32,7 +32,10 @@ def write_whole(path: Path, content: str | bytes) -> None:
 def check_writable(path: Path) -> None:
     """UserError, before any work, where `path` could not be written after it."""
     probe = path.with_name(f".{path.name}.probe.{os.getpid()}")
-    write_whole(probe, " " * 65536)
+    try:
+        write_whole(probe, " " * 65536)
+    except UserError as error:
+        raise UserError(str(error).replace(str(probe), str(path))) from error
     probe.unlink()
 
 
