@@ -16,8 +16,8 @@ from configs.messages import CONFIG_ERRORS, explain, help_text
 from configs.schema import GROUPS, RunConfig, register, resolve
 from configs.settings import UserError, unknown
 from configs.whole import alone_in, check_writable
-from datamodules import DATASETS
-from methods import METHODS
+from datamodules import DATASETS, DataModule
+from methods import METHODS, Method
 from methods.callbacks.history import TrainingError
 from methods.trainer import interruptible, pick_device, prepare
 from results.conclude import begin, conclude, fail
@@ -37,8 +37,8 @@ def train(config: RunConfig) -> Record:
         return _train(config)
 
 
-def _train(config: RunConfig) -> Record:
-    device = pick_device(config.device)
+def build(config: RunConfig, device: torch.device) -> tuple[DataModule, Method]:
+    """The data, read but for its test set, and the method with its initial weights, both on `device`."""
     data = DATASETS[config.dataset.name](
         config.dataset,
         config.data_dir,
@@ -52,10 +52,16 @@ def _train(config: RunConfig) -> Record:
     data.setup("fit")
     torch.manual_seed(config.seed)
     method = METHODS[config.method.name](config.method, config.net, data.input_shape, data.classes, config.loss)
+    return data, method.to(device)
+
+
+def _train(config: RunConfig) -> Record:
+    device = pick_device(config.device)
+    data, method = build(config, device)
     record = begin(config, method, data, device)
     try:
         with interruptible():
-            training = prepare(config, method.to(device), data, device, Path(config.output_dir) / record.run_id)
+            training = prepare(config, method, data, device, Path(config.output_dir) / record.run_id)
             training.fit(method, data)
             conclude(record, config, training, method, data)
     except Exception as error:

@@ -1,6 +1,5 @@
 """The two ends of a record: what is known before training, and what is measured after it."""
 
-import io
 import shlex
 import statistics
 import sys
@@ -13,9 +12,9 @@ from hydra.core.hydra_config import HydraConfig
 from pytorch_lightning.loggers import WandbLogger
 
 from configs.schema import RunConfig, identity
-from configs.whole import write_whole
 from methods.base import Method
 from methods.binary.layers import binary_layers
+from methods.callbacks.checkpoint import save_whole
 from methods.optim.composite import state_bytes_of
 from methods.trainer import Training
 
@@ -83,11 +82,8 @@ def conclude(record: Record, config: RunConfig, training: Training, method: Meth
         "peak_memory": peak_memory(data.device),
     }
     record.status = "done"
-    folder = training.checkpoint.parent
     if config.save_weights:
-        weights = io.BytesIO()
-        torch.save(history.best_weights, weights)
-        write_whole(folder / "weights.pt", weights.getvalue())
+        save_whole(history.best_weights, training.checkpoint.with_name("weights.pt"))
     save(record, record_path(config))
     failed_path(config).unlink(missing_ok=True)
     training.checkpoint.unlink(missing_ok=True)

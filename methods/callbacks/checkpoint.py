@@ -29,14 +29,19 @@ class EpochSeed(pl.Callback):
         trainer.datamodule.train_dataloader().set_epoch(trainer.current_epoch)  # type: ignore[attr-defined]
 
 
+def save_whole(state: dict[str, Any], path: Path) -> None:
+    """`torch.save`, whole or not at all. UserError where there is no space or no permission."""
+    content = io.BytesIO()
+    torch.save(state, content)
+    write_whole(path, content.getvalue())
+
+
 class WholeCheckpointIO(TorchCheckpointIO):
     """Writes a checkpoint beside its final name, syncs it, then renames it: a kill at any moment leaves the old
     checkpoint or the new one, whole. (Lightning's own way stages it in the system's temporary folder.)"""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        content = io.BytesIO()
-        torch.save(checkpoint, content)
-        write_whole(Path(path), content.getvalue())
+        save_whole(checkpoint, Path(path))
 
 
 class Checkpoint(pl.callbacks.Checkpoint):

@@ -5,12 +5,12 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
-from datamodules import DATASETS, DataModule
-from methods import METHODS
+from datamodules import DataModule
 from methods.base import Method
 from methods.trainer import Training, prepare
 from results.conclude import begin
 from results.record import Record
+from run import build
 
 
 class Run(NamedTuple):
@@ -28,19 +28,8 @@ def assemble() -> Callable[..., Run]:
     """assemble(config, callback, …) puts a run together as `train` does, with callbacks of the test's own as well."""
 
     def assemble(config, *callbacks) -> Run:
-        data = DATASETS[config.dataset.name](
-            config.dataset,
-            config.data_dir,
-            batch_size=config.batch_size,
-            seed=config.seed,
-            split_seed=config.split_seed,
-            limit=config.limit_train,
-        )
-        data.prepare_data()
-        data.setup("fit")
-        torch.manual_seed(config.seed)
-        method = METHODS[config.method.name](config.method, config.net, data.input_shape, data.classes, config.loss)
         device = torch.device("cpu")
+        data, method = build(config, device)
         record = begin(config, method, data, device)
         training = prepare(config, method, data, device, Path(config.output_dir) / record.run_id)
         training.trainer.callbacks[:0] = callbacks
