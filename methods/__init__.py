@@ -1,7 +1,9 @@
 """The registry: the methods that the benchmark compares, in the order of its rows. A new method is one line here."""
 
 from .base import Method
+from .bayesbinn import BayesBiNNMethod
 from .binaryconnect import BinaryConnect
+from .bnnplus import BNNPlus
 from .bop import BopMethod
 from .bop2nd import Bop2ndMethod
 from .pbop import PBopMethod
@@ -12,7 +14,9 @@ METHODS: dict[str, type[Method]] = {
     "real": Real,
     "binaryconnect": BinaryConnect,
     "ste": STE,
+    "bnnplus": BNNPlus,
     "bop": BopMethod,
     "bop2nd": Bop2ndMethod,
     "pbop": PBopMethod,
+    "bayesbinn": BayesBiNNMethod,
 }

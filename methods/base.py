@@ -105,6 +105,10 @@ class Method(pl.LightningModule):
         """The optimizers that step the weights of binary layers and everything else (batch norm)."""
         raise NotImplementedError
 
+    def penalty(self) -> Tensor | None:
+        """What is added to the loss in training; the losses in the record are without it."""
+        return None
+
     def variants(self) -> Iterator[tuple[str, AbstractContextManager[None]]]:
         """Other ways to evaluate the same weights: (name in the record, context to evaluate in)."""
         if not (self.binary_weights and self.binary_activations):
@@ -126,14 +130,14 @@ class Method(pl.LightningModule):
             raise UserError(f"method.{name}_schedule={kind}: {error}") from error
 
     def configure_optimizers(self) -> Any:
+        epochs = self.trainer.max_epochs or 1
+        steps = int(self.trainer.estimated_stepping_batches) // epochs  # reads the data loader, where it was not yet
         binary = [layer.weight for layer in binary_layers(self.net).values()]
         rest: list[Tensor] = [p for p in self.net.parameters() if not any(p is w for w in binary)]
         optimizer = Composite(self.optimizers_of(binary, rest))
         grouped = {id(p) for group in optimizer.param_groups for p in group["params"]}
         if grouped != {id(p) for p in self.net.parameters()}:
             raise RuntimeError("some parameters of the net are in no optimizer group")
-        epochs = self.trainer.max_epochs or 1
-        steps = int(self.trainer.estimated_stepping_batches) // epochs
         schedules = Schedules(optimizer, self.curves(), steps, epochs, self.config.schedule_every)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedules, "interval": "step"}}
 
@@ -159,7 +163,8 @@ class Method(pl.LightningModule):
         logits = net(x).float()
         loss = self.loss(logits, y)
         self.tally["train"].add(loss, logits.detach(), y)
-        return loss
+        penalty = self.penalty()
+        return loss if penalty is None else loss + penalty
 
     def _evaluation_step(self, batch: tuple[Tensor, Tensor], split: str) -> None:
         x, y = batch

@@ -83,4 +83,5 @@ class BopMethod(BitFlipMethod):
 
     def make_flipper(self, binary: list[Tensor]) -> Bop:
         c = self.config
-        return Bop(binary, gamma=c.gamma, threshold=c.threshold, compiled=self.compiled)
+        # History looks at the moments once an epoch, which costs less than every gradient in every step
+        return Bop(binary, gamma=c.gamma, threshold=c.threshold, compiled=self.compiled, check_finite=False)

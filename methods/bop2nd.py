@@ -44,6 +44,7 @@ class Bop2ndMethod(BitFlipMethod):
             threshold=c.threshold,
             correction=c.correction,
             compiled=self.compiled,
+            check_finite=False,  # as in Bop
         )
 
     def flip_moment(self, weight: Tensor, index: Tensor) -> Tensor:

@@ -2,12 +2,14 @@
 
 import math
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.trainer.states import TrainerFn
 
+from ..optim.composite import is_finite
 from .checkpoint import cpu_copy
 from .diagnostics import Diagnostics
 
@@ -34,7 +36,7 @@ class History(pl.Callback):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self.started = time.perf_counter()
-        self.hyperparameters = _hyperparameters(trainer.optimizers[0])
+        self.hyperparameters = _hyperparameters(trainer.optimizers[0], pl_module.curves())
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         if batch_idx + 1 == trainer.num_training_batches:
@@ -56,6 +58,8 @@ class History(pl.Callback):
         epoch = trainer.current_epoch + 1
         if not math.isfinite(train["loss"]):
             raise TrainingError(f"the training loss became {train['loss']} in epoch {epoch}")
+        if not is_finite(trainer.optimizers[0]):
+            raise TrainingError(f"a gradient was NaN or infinite in epoch {epoch}")
         before = self.rows[-1]["elapsed"] if self.rows else 0.0
         row = {
             "epoch": epoch,
@@ -90,11 +94,11 @@ def log_row(trainer: pl.Trainer, row: dict[str, Any]) -> None:
         logger.log_metrics({k: v for k, v in row.items() if v is not None}, step=row["epoch"])
 
 
-def _hyperparameters(optimizer: torch.optim.Optimizer) -> dict[str, float]:
+def _hyperparameters(optimizer: torch.optim.Optimizer, names: Iterable[str]) -> dict[str, float]:
     """The scheduled values at the start of the epoch, as the first group that has each holds them."""
     values: dict[str, float] = {}
     for group in optimizer.param_groups:
-        for name in ("lr", "threshold", "gamma", "sigma", "scaler"):
+        for name in names:
             if name in group and name not in values:
                 values[name] = float(group[name]) / group.get(f"{name}_scale", 1.0)
     return values

@@ -1,7 +1,8 @@
 """Optimizers for binarized neural networks, one a file."""
 
+from methods.optim.bayesbinn import BayesBiNN
 from methods.optim.bop import Bop
 from methods.optim.bop2nd import Bop2ndOrder
 from methods.optim.pbop import PBop
 
-__all__ = ["Bop", "Bop2ndOrder", "PBop"]
+__all__ = ["BayesBiNN", "Bop", "Bop2ndOrder", "PBop"]

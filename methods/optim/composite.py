@@ -64,3 +64,10 @@ def state_bytes_of(optimizer: Optimizer) -> dict[Tensor, int]:
         for o in optimizers
         for p, state in o.state.items()
     }
+
+
+def is_finite(optimizer: Optimizer) -> bool:
+    """Whether no moment of the optimizer is NaN or infinite: one gradient that was stays in its moving average."""
+    optimizers = optimizer.optimizers if isinstance(optimizer, Composite) else [optimizer]
+    moments = (v for o in optimizers for state in o.state.values() for v in state.values() if isinstance(v, Tensor))
+    return all(bool(v.isfinite().all()) for v in moments)

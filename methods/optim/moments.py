@@ -69,14 +69,21 @@ class MomentOptimizer(torch.optim.Optimizer):
         self._check_step()
         scratch = _Scratch()
         for group in self.param_groups:
+            # what one compiled call can serve: one dtype, one device, the same numbers for all
+            together: dict[tuple[Any, ...], list[_Flat]] = {}
             for p in group["params"]:
                 if p.grad is not None:
-                    state = self.state[p]
-                    for name in self.moments:
-                        if name not in state:
-                            state[name] = torch.zeros_like(p, dtype=_moment_dtype(p))
-                    moments = [state[name] for name in self.moments]
-                    self._update_parameter(p, moments, self.coefficients(group, state), scratch)
+                    flat, coefficients = self._flatten(p), self.coefficients(group, self.state[p])
+                    if self.compiled and p.numel() >= _COMPILE_FROM:
+                        together.setdefault((p.dtype, p.grad.dtype, p.device, coefficients), []).append(flat)
+                    else:
+                        self._update_by_chunks(flat, coefficients, scratch)
+                        flat.write_back()
+            for (*_, coefficients), tensors in together.items():
+                numbers = _as_tensors(coefficients, tensors[0].moments[0].dtype)
+                _compile(type(self).fused)([(flat.w, flat.g, *flat.moments) for flat in tensors], numbers)
+                for flat in tensors:
+                    flat.write_back()
         return loss
 
     def _check_step(self) -> None:
@@ -107,36 +114,26 @@ class MomentOptimizer(torch.optim.Optimizer):
                     label = f"parameter {names[j]!r}" if names else f"parameter {j}"
                     yield f"{label} of group {i} (shape {tuple(p.shape)})", p
 
-    def _update_parameter(
-        self, p: Tensor, moments: list[Tensor], coefficients: tuple[float, ...], scratch: "_Scratch"
-    ) -> None:
+    def _flatten(self, p: Tensor) -> "_Flat":
         assert p.grad is not None
-        # The rule is elementwise: run it over memory in the order in which the parameter lies there.
-        laid_out = [p, p.grad, *moments]
-        if not all(x.is_contiguous() for x in laid_out):
-            order = sorted(range(p.dim()), key=p.stride, reverse=True)
-            laid_out = [x.permute(order) for x in laid_out]
-        flat = [x.reshape(-1) for x in laid_out]
-        w, g, *m = flat
+        state = self.state[p]
+        for name in self.moments:
+            if name not in state:
+                state[name] = torch.zeros_like(p, dtype=_moment_dtype(p))
+        return _Flat(p, p.grad, [state[name] for name in self.moments])
 
-        if self.compiled and w.numel() >= _COMPILE_FROM:
-            _compile(type(self).fused)(w, g, *m, *_as_tensors(coefficients, m[0].dtype))
-        else:
-            size = _chunk_size(w)
-            t, u, w_wide, g_wide = scratch(min(size, w.numel()), m[0])
-            for w_part, g_part, *m_part in zip(*(x.split(size) for x in (w, g, *m)), strict=True):
-                n = w_part.numel()
-                if w_part.dtype == t.dtype:
-                    type(self).update(w_part, g_part, *m_part, *coefficients, t[:n], u[:n])
-                else:
-                    wide = w_wide[:n].copy_(w_part)
-                    type(self).update(wide, g_wide[:n].copy_(g_part), *m_part, *coefficients, t[:n], u[:n])
-                    w_part.copy_(wide)
-
-        for whole, part in zip(laid_out, flat, strict=True):
-            # `reshape` made a copy of what is not dense in memory; a gradient is only read
-            if part.data_ptr() != whole.data_ptr() and part is not g:
-                whole.copy_(part.view_as(whole))
+    def _update_by_chunks(self, flat: "_Flat", coefficients: tuple[float, ...], scratch: "_Scratch") -> None:
+        w, g, moments = flat.w, flat.g, flat.moments
+        size = _chunk_size(w)
+        t, u, w_wide, g_wide = scratch(min(size, w.numel()), moments[0])
+        for w_part, g_part, *m_part in zip(*(x.split(size) for x in (w, g, *moments)), strict=True):
+            n = w_part.numel()
+            if w_part.dtype == t.dtype:
+                type(self).update(w_part, g_part, *m_part, *coefficients, t[:n], u[:n])
+            else:
+                wide = w_wide[:n].copy_(w_part)
+                type(self).update(wide, g_wide[:n].copy_(g_part), *m_part, *coefficients, t[:n], u[:n])
+                w_part.copy_(wide)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restores a `state_dict` exactly: the base class alone would round the moments to the weights' dtype."""
@@ -150,6 +147,28 @@ class MomentOptimizer(torch.optim.Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "compiled": self.compiled, "check_finite": self.check_finite}
+
+
+class _Flat:
+    """A parameter, its gradient and its moments as vectors, in the order in which the parameter lies in memory: the
+    rules are elementwise. What is not dense in memory is a copy, which `write_back` returns."""
+
+    def __init__(self, p: Tensor, grad: Tensor, moments: list[Tensor]) -> None:
+        laid_out = [p, grad, *moments]
+        if not all(x.is_contiguous() for x in laid_out):
+            order = sorted(range(p.dim()), key=p.stride, reverse=True)
+            laid_out = [x.permute(order) for x in laid_out]
+        self.w, self.g, *self.moments = (x.reshape(-1) for x in laid_out)
+        w_whole, _, *moments_whole = laid_out  # the gradient is only read
+        self._copies = [
+            (whole, flat)
+            for whole, flat in zip((w_whole, *moments_whole), (self.w, *self.moments), strict=True)
+            if flat.data_ptr() != whole.data_ptr()
+        ]
+
+    def write_back(self) -> None:
+        for whole, flat in self._copies:
+            whole.copy_(flat.view_as(whole))
 
 
 class _Scratch:
@@ -196,6 +215,13 @@ def _as_tensors(coefficients: tuple[float, ...], dtype: torch.dtype) -> list[Ten
 
 
 @cache
-def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
-    """One compilation serves every shape, every optimizer and every value of the hyperparameters."""
-    return torch.compile(function, dynamic=True, fullgraph=True)
+def _compile(fused: Callable[..., Any]) -> Callable[..., Any]:
+    """`fused` over a list of parameters as one compiled call: entering compiled code costs as much as a layer.
+
+    One compilation serves every list of that length and every value of the hyperparameters."""
+
+    def over_list(parameters: list[tuple[Tensor, ...]], coefficients: list[Tensor]) -> None:
+        for tensors in parameters:
+            fused(*tensors, *coefficients)
+
+    return torch.compile(over_list, dynamic=False, fullgraph=True)

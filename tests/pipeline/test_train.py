@@ -1,14 +1,17 @@
 """train(config): the record that it leaves, and when it trains at all."""
 
 import json
+import math
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import pytorch_lightning as pl
+import torch
 
 from configs.settings import UserError
+from methods.binary.layers import binary_layers
 from methods.callbacks.history import TrainingError
 from results.record import failed_path, load, record_path, run_id
 from run import train
@@ -151,6 +154,17 @@ def test_a_run_that_diverges_leaves_a_failed_record(configure):
     assert record.error.startswith("TrainingError: the training loss became ")
     assert record.config["method"]["lr"] == 1e30
     assert failed_path(config).name == f"{record.run_id}.failed.json"
+
+
+@pytest.mark.parametrize("method", ["bop", "bop2nd", "pbop"])
+def test_one_bad_gradient_fails_a_run_whose_loss_stays_finite(configure, assemble, method):
+    run = assemble(configure(f"method={method}"))
+    layer = next(iter(binary_layers(run.method.net).values()))
+    bad = iter([math.inf])
+    layer.weight.register_hook(lambda g: g.flatten().index_fill(0, torch.tensor([0]), next(bad, 0.0)).view_as(g))
+    with pytest.raises(TrainingError, match="a gradient was NaN or infinite in epoch 1"):
+        run.training.fit(run.method, run.data)
+    assert not run.training.checkpoint.exists()
 
 
 def test_a_failed_record_goes_when_the_run_succeeds(configure):

@@ -1,0 +1,74 @@
+"""BayesBiNN: the Bayesian learning rule over Bernoulli weights (Meng, Bachmann & Khan 2020)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from configs.settings import setting
+
+from .base import MethodConfig
+from .binary.coin import ConcreteSign
+from .binary.layers import Parts, binary_layers
+from .binary.sign import Activation, ActivationSign, Quantizer, sign
+from .drawn import DrawnMethod
+from .optim import BayesBiNN
+from .optim.schedule import KINDS, Curve
+
+ACTIVATIONS: dict[str, Callable[[], Quantizer]] = {"relu": lambda: Activation(nn.ReLU()), "sign": ActivationSign}
+
+
+@dataclass
+class Config(MethodConfig):
+    name: str = "bayesbinn"
+    activation: str = setting("relu", "hidden activation: the paper's real one, or ±1", choices=ACTIVATIONS)
+    alpha: float = setting(1e-3, "α of the natural parameters (lr is that of batch norm)", low=0)
+    alpha_end: float = setting(1e-5, "its value at the end of the schedule", low=0)
+    alpha_schedule: str = setting("exponential", "how α goes from alpha to alpha_end", choices=KINDS)
+    momentum: float = setting(0.9, "β, of the natural gradient's moving average", low=0, below=1)
+    temperature: float = setting(1e-10, "T of the binary concrete draws", above=0)
+    eps: float = setting(1e-10, "ε in the natural gradient's factor s", above=0)
+    init: float = setting(10.0, "natural parameters start from ±init, the sign drawn", low=0)
+    prior_weight: float = setting(1.0, "ρ, weight of the divergence from the prior λ₀ = 0", low=0)
+    float64: bool = setting(False, "keep natural parameters in float64, where 1 − tanh² λ is resolved up to |λ| = 18")
+    draws: int = setting(16, "draws whose softmax is averaged for the record's draws_error", low=1)
+
+
+class BayesBiNNMethod(DrawnMethod):
+    """Bayesian learning rule: natural-gradient descent on the Bernoulli posterior of each weight
+
+    Relaxed draws `w = tanh((λ + δ)/T)` in training, `sign(λ)` in evaluation. The published nets have *ReLU*
+    activations (`activation=relu`, the default): their figures belong beside BinaryConnect's. `sign` is ours.
+    Defaults: T, ε, the start at ±10 and ρ as in the paper [recalled]; β and the schedule of α are ours, for short runs
+    (paper, MNIST, 500 epochs: α 1e-4 with cosine [recalled]). Source: Meng et al. 2020, arXiv 2002.10778."""
+
+    Config = Config
+    latent: ClassVar[bool] = True
+
+    def parts(self) -> Parts:
+        c = self.config
+        return Parts(lambda: ConcreteSign(c.temperature, c.eps), ACTIVATIONS[c.activation])
+
+    def initialize(self) -> None:
+        for layer in binary_layers(self.net).values():
+            if self.config.float64:
+                layer.weight.data = layer.weight.data.double()
+            layer.weight.copy_(self.config.init * sign(torch.rand_like(layer.weight) - 0.5))
+
+    def optimizers_of(self, binary: list[Tensor], rest: list[Tensor]) -> Any:
+        c = self.config
+        examples = self._training_examples()
+        # check_finite: as in Bop
+        yield BayesBiNN(
+            binary, c.alpha, c.momentum, examples, c.prior_weight, compiled=self.compiled, check_finite=False
+        )
+        yield torch.optim.Adam(rest, lr=c.lr, fused=True)
+
+    def curves(self) -> dict[str, Curve]:
+        return {"lr": self.curve("lr"), "alpha": self.curve("alpha")}
+
+    def _training_examples(self) -> int:
+        loader: Any = self.trainer.train_dataloader
+        return len(loader) * loader.batch_size

@@ -1,0 +1,31 @@
+"""Batch-norm statistics of a net whose weights were binarized after training: measured anew on training batches."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+def statistics(net: nn.Module) -> list[Tensor]:
+    """The buffers of every batch norm as they are held (running mean, variance, count): to copy from and to."""
+    return [buffer for m in net.modules() if isinstance(m, _BatchNorm) for buffer in m.buffers()]
+
+
+@torch.no_grad()
+def reestimate(net: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Sets the running mean and variance of every batch norm to the average over `batches` (of two examples or more)
+    of the mean and the unbiased variance that it sees in each, all other layers being as in evaluation."""
+    norms = [m for m in net.modules() if isinstance(m, _BatchNorm)]
+    momentum = [norm.momentum for norm in norms]
+    training = net.training
+    net.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain average
+        norm.train()
+    for x in batches:
+        net(x)
+    net.train(training)
+    for norm, value in zip(norms, momentum, strict=True):
+        norm.momentum = value

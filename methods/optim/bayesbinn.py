@@ -1,0 +1,125 @@
+"""The Bayesian learning rule for ±1 weights: natural-gradient descent on natural parameters (Meng 2020)."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from methods.optim.moments import MomentOptimizer, require
+
+
+class BayesBiNN(MomentOptimizer):
+    """Moves the natural parameter λ of each weight's Bernoulli posterior, `E[w] = tanh λ`.
+
+    The layer draws a relaxed weight w from λ and passes `s ⊙ ∂L/∂w` on, the natural gradient of the mean loss, which
+    arrives as λ's gradient g::
+
+        ĝ ← N g,   m ← β m + (1 − β)(ĝ + ρ (λ − λ₀)),   m₀ = 0
+        λ ← λ − α m / (1 − βᵗ)
+
+    Args:
+        params: parameters that hold λ, of any shape and of real floating dtype (float64 resolves 1 − tanh² λ up to
+            |λ| = 18, float32 to 8), or groups of them.
+        alpha: learning rate α ≥ 0.
+        momentum: β in [0, 1).
+        examples: N, the number of training examples that the loss is a mean over.
+        prior_weight: ρ ≥ 0, the weight of the Kullback-Leibler divergence from the prior; 1 is Bayes' rule.
+        prior: λ₀, natural parameter of the prior; 0 is the fair coin.
+        compiled: update by code from `torch.compile`, in one pass over memory.
+        check_finite: look for NaN and infinity in all gradients before the step, for one more pass over them.
+
+    All but the last two are read from the parameter group in every step. `state[p]` has "m", of `p`'s shape, and the
+    float "m_weight", 1 − βᵗ: 4 bytes of state a float32 weight.
+
+    Where |λ| is so large that s is the same for all weights, this is a moving average of the gradient of which the
+    weight is the negative sign: `Bop` with τ = 0 and γ = α (with β = 0 and ρ = 1).
+
+    Raises:
+        ValueError: a hyperparameter out of range (here or in a later step), or λ that is not finite (first step).
+        FloatingPointError: a NaN or infinite gradient. As for the other errors, the step then changed nothing.
+        RuntimeError: a sparse gradient.
+
+    Source: Meng, Bachmann & Khan 2020, "Training Binary Neural Networks using the Bayesian Learning Rule",
+    arXiv 2002.10778, eq. 10–12.
+
+    Example:
+        >>> natural = torch.nn.Parameter(torch.tensor([1.0, -1.0]))
+        >>> optimizer = BayesBiNN([natural], alpha=0.5, momentum=0.0, examples=1)
+        >>> natural.grad = torch.tensor([2.0, 0.0])
+        >>> optimizer.step()  # λ − ½ (g + λ)
+        >>> natural.tolist()
+        [-0.5, -0.5]
+    """
+
+    moments = ("m",)
+
+    def __init__(
+        self,
+        params: Any,
+        alpha: float,
+        momentum: float,
+        examples: float,
+        prior_weight: float = 1.0,
+        prior: float = 0.0,
+        *,
+        compiled: bool = False,
+        check_finite: bool = True,
+    ) -> None:
+        defaults = {
+            "alpha": alpha,
+            "momentum": momentum,
+            "examples": examples,
+            "prior_weight": prior_weight,
+            "prior": prior,
+        }
+        super().__init__(params, defaults, compiled, check_finite)
+
+    def check_group(self, group: dict[str, Any]) -> None:
+        require(self, group, "alpha", 0)
+        if require(self, group, "momentum", 0, 1) == 1:
+            raise ValueError("BayesBiNN: momentum must be below 1")
+        require(self, group, "examples", 0)
+        require(self, group, "prior_weight", 0)
+        require(self, group, "prior", -float("inf"))
+
+    def check_parameter(self, p: Tensor) -> str | None:
+        return None if p.isfinite().all() else "must hold finite natural parameters before the first step"
+
+    def coefficients(self, group: dict[str, Any], state: dict[str, Any]) -> tuple[float, ...]:
+        rate = 1 - float(group["momentum"])
+        weight = state.get("m_weight", 0.0)
+        state["m_weight"] = weight + rate * (1 - weight)
+        step = float(group["alpha"]) / state["m_weight"]
+        return rate, float(group["examples"]), float(group["prior_weight"]), float(group["prior"]), step
+
+    @staticmethod
+    def update(
+        natural: Tensor,
+        g: Tensor,
+        m: Tensor,
+        rate: float,
+        examples: float,
+        prior_weight: float,
+        prior: float,
+        step: float,
+        t: Tensor,
+        u: Tensor,
+    ) -> None:
+        torch.sub(natural, prior, out=t).mul_(prior_weight)
+        t.add_(g, alpha=examples)
+        m.add_(t.sub_(m).mul_(rate))
+        natural.sub_(torch.mul(m, step, out=t))
+
+    @staticmethod
+    def fused(
+        natural: Tensor,
+        g: Tensor,
+        m: Tensor,
+        rate: Tensor,
+        examples: Tensor,
+        prior_weight: Tensor,
+        prior: Tensor,
+        step: Tensor,
+    ) -> None:
+        m.add_(((natural - prior) * prior_weight + g * examples - m) * rate)
+        natural.sub_(m * step)

@@ -1,0 +1,52 @@
+"""Methods that train one net and evaluate another: batch-norm statistics are measured anew for the evaluated one."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import copy
+from itertools import islice
+from typing import Any
+
+from pytorch_lightning.trainer.states import TrainerFn
+
+from .base import Method
+from .binary.statistics import reestimate, statistics
+
+BATCHES = 20  # enough, says Peters & Welling 2018
+
+
+class ReestimatedMethod(Method):
+    """Before every validation, the running statistics of batch norm become those of the net as it is evaluated, over
+    `BATCHES` training batches. They are part of the weights that validation chooses.
+
+    In training, batch norm uses the batch's own statistics, so that nothing else of training changes."""
+
+    def on_validation_start(self) -> None:
+        if self.trainer.state.fn == TrainerFn.FITTING:
+            self.reestimate()
+
+    def on_train_end(self) -> None:
+        self.reestimate()  # where there was no validation
+
+    def reestimate(self) -> None:
+        with self.trainer.precision_plugin.forward_context():
+            reestimate(self.net, (x for x, _ in islice(self._training_batches(), BATCHES)))
+
+    @contextmanager
+    def own_statistics(self) -> Iterator[None]:
+        """Within the context, batch norm has the statistics of the net as it evaluates there."""
+        kept = [buffer.clone() for buffer in statistics(self.net)]
+        try:
+            self.reestimate()
+            yield
+        finally:
+            for buffer, before in zip(statistics(self.net), kept, strict=True):
+                buffer.copy_(before)
+
+    def _training_batches(self) -> Any:
+        """In the order of epoch 0, whatever epoch it is: a function of the seed alone, apart from training's own."""
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        if data is None:
+            return self.trainer.train_dataloader
+        loader = copy(data.train_dataloader())
+        loader.set_epoch(0)
+        return loader
