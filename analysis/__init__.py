@@ -1,0 +1,1 @@
+"""Tables and figures as functions of records; reads records and published figures, trains nothing."""

@@ -1,0 +1,112 @@
+"""The studies of the bit-flip optimizers: one figure for each, from the records that its command writes.
+
+| figure | records written by |
+|---|---|
+| convergence | `python run.py -m +experiment=mnist_mlp,bop_mnist,bop2nd_mnist seed=0,1,2` |
+| robustness | `python run.py +experiment=study_robustness` |
+| correction | `python run.py +experiment=study_correction` |
+| scaler | `python run.py +experiment=study_scaler` |
+
+All errors are of the validation set: these are questions about hyperparameters.
+"""
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from analysis.select import epochs_of, of_experiment, where
+
+ERROR = "validation error, %"
+
+
+def convergence(runs: pd.DataFrame) -> Figure | None:
+    """Validation error of `ste`, `bop` and `bop2nd` against epochs and seconds; a line a seed.
+
+    Seconds are of a machine that did other work as well; benchmarks/ compares times."""
+    named = {"mnist_mlp": "ste", "bop_mnist": "bop", "bop2nd_mnist": "bop2nd"}
+    chosen = pd.concat(
+        [where(of_experiment(runs, e), **{"method.name": m}) for e, m in named.items()], ignore_index=True
+    )
+    if chosen.empty:
+        return None
+    curves = epochs_of(chosen, "method.name", "seed")
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
+    for ax, (x, label) in zip(axes, (("epoch", "epoch"), ("elapsed", "seconds, on two shared cores")), strict=True):
+        style = {"hue": "method.name", "hue_order": list(named.values()), "units": "run_id", "estimator": None}
+        sns.lineplot(curves, x=x, y="val_error", ax=ax, legend=ax is axes[0], **style)
+        ax.set(yscale="log", xlabel=label, ylabel=ERROR)
+        ax.set_yticks(ticks := [1.5, 2, 3, 5, 10, 20], [f"{t:g}" for t in ticks])
+        ax.minorticks_off()
+    sns.move_legend(axes[0], "best", title=None)
+    figure.suptitle("MNIST, 784-2048×3-10")
+    return figure
+
+
+def share_near_best(errors: pd.Series, points: float = 1.0) -> float:
+    """Share of the grid whose error is within `points` of the grid's lowest."""
+    return float((errors <= errors.min() + points).mean())
+
+
+def robustness(runs: pd.DataFrame) -> Figure | None:
+    """Validation error over τ × γ for `bop` and `bop2nd`: two heat maps, with the share within 1 point of the best."""
+    chosen = of_experiment(runs, "study_robustness")
+    if chosen.empty:
+        return None
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
+    best = chosen["validation.error"].min()
+    for ax, method in zip(axes, ("bop", "bop2nd"), strict=True):
+        of_method = where(chosen, **{"method.name": method})
+        grid = of_method.pivot_table(index="method.gamma", columns="method.threshold", values="validation.error")
+        sns.heatmap(grid, annot=True, fmt=".1f", ax=ax, cmap="viridis_r", vmin=best, vmax=best + 20, cbar=ax is axes[1])
+        share = share_near_best(of_method["validation.error"])
+        ax.set(title=f"{method}: {share:.0%} of the grid within 1 point of its best", xlabel="τ", ylabel="γ")
+        ax.set_xticklabels([f"{float(t.get_text()):g}" for t in ax.get_xticklabels()])
+        ax.set_yticklabels([f"{float(t.get_text()):g}" for t in ax.get_yticklabels()])
+    figure.suptitle(f"{ERROR} after 5 epochs of 20,000 digits of MNIST, 784-256×2-10")
+    return figure
+
+
+def correction(runs: pd.DataFrame) -> Figure | None:
+    """`bop2nd`: final validation error for every threshold, constant or falling, and every correction."""
+    chosen = of_experiment(runs, "study_correction")
+    if chosen.empty:
+        return None
+    kinds = chosen["method.threshold_schedule"].map({"constant": "", "linear": " → 1e-8"})
+    chosen = chosen.assign(τ=chosen["method.threshold"].map("{:.0e}".format) + kinds)
+    chosen = chosen.sort_values(["method.threshold", "method.threshold_schedule"])
+    figure, ax = plt.subplots(figsize=(8, 4), layout="constrained")
+    order = ["biased", "unbiased", "adam"]
+    style = {"x": "τ", "y": "validation.last_error", "hue": "method.correction", "hue_order": order, "ax": ax}
+    sns.stripplot(chosen, dodge=True, **style)
+    ax.set(ylabel=f"{ERROR}, last epoch", yscale="log", title="bop2nd, MNIST (20,000), 784-256×2-10, 8 epochs")
+    sns.move_legend(ax, "best", title=None)
+    return figure
+
+
+def scaler(runs: pd.DataFrame) -> Figure | None:
+    """`pbop`: validation error against the scaler, of the likelier signs and of averaged draws."""
+    chosen = of_experiment(runs, "study_scaler")
+    if chosen.empty:
+        return None
+    long = chosen.melt(
+        ["method.scaler", "method.scaler_schedule", "seed"],
+        ["validation.error", "validation.draws_error"],
+        "evaluated by",
+        "error",
+    )
+    names = {"validation.error": "sign(2p − 1)", "validation.draws_error": "average of 16 draws"}
+    long["evaluated by"] = long["evaluated by"].map(names)
+    figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
+    style = {"hue": "method.scaler_schedule", "style": "evaluated by", "ax": ax, "markers": True, "errorbar": "sd"}
+    sns.lineplot(long, x="method.scaler", y="error", **style)
+    ax.set(xscale="log", yscale="log", xlabel="scaler at the start", ylabel=ERROR)
+    ax.set_title("pbop (reconstruction), MNIST (20,000), 784-256×2-10, 8 epochs")
+    return figure
+
+
+STUDIES = {"convergence": convergence, "robustness": robustness, "correction": correction, "scaler": scaler}

@@ -1,0 +1,76 @@
+"""Batch norm measured anew for the net as it is evaluated, and drawn weights averaged with statistics of their own."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from methods import METHODS
+from methods.binary.layers import binary_layers
+from methods.binary.sign import sign
+from methods.binary.statistics import reestimate, statistics
+from methods.nets import NETS
+from methods.reestimated import BATCHES, ReestimatedMethod
+
+
+def test_statistics_are_the_average_over_batches_of_what_each_norm_sees():
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.5), nn.ReLU(), nn.Linear(4, 2), nn.BatchNorm1d(2)
+    )
+    batches = [torch.randn(6, 3) + k for k in range(3)]
+    net.train()
+    net(batches[0])
+    reestimate(net, batches)
+    assert net.training
+    assert net[1].momentum == 0.1
+
+    def affine(layer, x):
+        return x @ layer.weight.detach().double().numpy().T + layer.bias.detach().double().numpy()
+
+    means, variances = [], []
+    for x in batches:  # each norm normalizes by its own batch; dropout is off
+        h = affine(net[0], x.double().numpy())
+        z = affine(net[4], np.maximum((h - h.mean(0)) / np.sqrt(h.var(0) + 1e-5), 0))
+        means.append((h.mean(0), z.mean(0)))
+        variances.append((h.var(0, ddof=1), z.var(0, ddof=1)))
+    for i, norm in enumerate((net[1], net[5])):
+        np.testing.assert_allclose(norm.running_mean, np.mean([m[i] for m in means], 0), atol=1e-5)
+        np.testing.assert_allclose(norm.running_var, np.mean([v[i] for v in variances], 0), rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", [n for n, m in METHODS.items() if issubclass(m, ReestimatedMethod)])
+def test_a_trained_net_holds_the_statistics_of_what_it_evaluates(name, fit):
+    torch.manual_seed(0)
+    method = METHODS[name](METHODS[name].Config(), NETS["tiny"].Config(), (1, 8, 8), 10, "cross_entropy")
+    x, y = torch.randn(60, 1, 8, 8), torch.arange(60) % 10
+    fit(method, x, y, epochs=2, batch_size=20)
+    held = [t.clone() for t in statistics(method.net)]
+    assert BATCHES >= 3  # so that all three batches were seen
+    method.reestimate()
+    assert all(torch.equal(a, b) for a, b in zip(statistics(method.net), held, strict=True))
+    layer, norm = binary_layers(method.net)["0"], method.net[2]
+    weight = sign(layer.quantizer.mean(layer.weight.detach()))
+    pooled = nn.functional.max_pool2d(nn.functional.conv2d(x, weight.float(), padding=1), 4)
+    means = pooled.view(3, 20, 8, 4).mean((1, 3)).mean(0)
+    torch.testing.assert_close(norm.running_mean, means, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["pbop", "bayesbinn"])
+def test_draws_are_evaluated_with_their_own_statistics_and_leave_none_behind(name, fit):
+    torch.manual_seed(0)
+    options = {"spread": 1.0} if name == "pbop" else {"init": 0.3}
+    method = METHODS[name](METHODS[name].Config(**options), NETS["tiny"].Config(), (1, 8, 8), 10, "cross_entropy")
+    x, y = torch.randn(60, 1, 8, 8), torch.arange(60) % 10
+    fit(method, x, y, epochs=1)
+    method.eval()
+    held = [t.clone() for t in statistics(method.net)]
+    plain = method.predict(x)
+    contexts = dict(method.variants())
+    with torch.no_grad(), contexts["draws"]:
+        assert not torch.equal(statistics(method.net)[0], held[0])
+        probabilities = method.predict(x).exp()
+        torch.testing.assert_close(probabilities.sum(1), torch.ones(60))
+        assert not torch.equal(method.predict(x).exp(), probabilities)  # drawn anew
+    assert all(torch.equal(a, b) for a, b in zip(statistics(method.net), held, strict=True))
+    assert torch.equal(method.predict(x), plain)
