@@ -1,33 +1,65 @@
-"""Draws figures from the committed records: `python -m analysis [name …]`, all of them without a name."""
+"""Rebuilds analysis/tables and analysis/figures from the records and published.csv alone: `python -m analysis`."""
 
 import argparse
 import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import pandas as pd
 
+from analysis.render import FORMATS
 from analysis.select import load_runs
 from analysis.studies import STUDIES
+from analysis.tables import SOURCES, cells, costs, error_table, overview, ranking
+from configs.whole import write_whole
 
 HERE = Path(__file__).parent
+TARGET = 3.0  # % of validation error that the cost table asks the time for
+
+
+def tables(runs: pd.DataFrame, published: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """File name → table; a ranking for each data set and net that two methods or more were run on."""
+    table = cells(runs)
+    result = {"overview": overview(table, published)}
+    result |= {f"source_{name}": error_table(table, published, name) for name in SOURCES}
+    if len(table):
+        result["costs"] = costs(table, TARGET)
+        for dataset, net in sorted({(cell["dataset"], cell["net"]) for _, cell in table.iterrows()}):
+            if ((table["dataset"] == dataset) & (table["net"] == net)).sum() > 1:
+                result[f"ranking_{_file_name(f'{dataset} {net}')}"] = ranking(table, dataset, net)
+    return result
+
+
+def _file_name(text: str) -> str:
+    return "".join(c if c.isalnum() else "_" for c in text.lower().replace("×", "x"))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m analysis", description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[[], *STUDIES], help=f"of {', '.join(STUDIES)}")
-    parser.add_argument("--results", type=Path, default=HERE.parent / "results" / "runs")
-    parser.add_argument("--out", type=Path, default=HERE / "figures")
+    parser.add_argument("--results", type=Path, default=HERE.parent / "results")
+    parser.add_argument("--out", type=Path, default=HERE)
+    parser.add_argument("--tables-only", action="store_true", help="draw no figures")
     args = parser.parse_args()
-    runs = load_runs(args.results)
-    args.out.mkdir(parents=True, exist_ok=True)
-    for name in args.names or STUDIES:
-        figure = STUDIES[name](runs)
+    if not (args.results / "published.csv").is_file():
+        print(f"error: {args.results} holds no published.csv, so it is no results folder", file=sys.stderr)
+        return 2
+
+    runs = load_runs(args.results / "runs")
+    print(f"{len(runs)} finished runs in {args.results / 'runs'}")
+    for name, table in tables(runs, pd.read_csv(args.results / "published.csv")).items():
+        for suffix, render in FORMATS.items():
+            write_whole(args.out / "tables" / f"{name}.{suffix}", render(table))
+        print(f"table   {args.out / 'tables' / name}.{{{','.join(FORMATS)}}}")
+    for name, draw in () if args.tables_only else STUDIES.items():
+        figure = draw(runs)
+        path = args.out / "figures" / f"{name}.png"
         if figure is None:
-            print(f"{name}: no records yet")
+            print(f"figure  {name}: no records of it yet")
             continue
-        figure.savefig(args.out / f"{name}.png", dpi=120, metadata={"Software": None})
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=120, metadata={"Software": None})
         plt.close(figure)
-        print(f"{name}: {args.out / f'{name}.png'}")
+        print(f"figure  {path}")
     return 0
 
 

@@ -26,20 +26,25 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def load_runs(results: Path) -> pd.DataFrame:
     """A row for each finished record under `results`, in the order of run ids.
 
-    Columns: the settings by their dotted names (`method.name`, `net.width`, `epochs`, `seed` …); `run_id`, `label`,
-    `best_epoch`; `validation.error`, `test.error` and what else the record has of each split; `cost.…`, `model.…`; and
-    `curves`, the record's own mapping. What a record does not have is missing (NaN)."""
+    Columns: the settings by their dotted names (`method.name`, `net.width`, `epochs`, `seed` …); `setting`, a text of
+    all but the seed; `run_id`, `label`, `best_epoch`; `validation.error`, `test.error` and what else the record has of
+    each split; `cost.…`, `model.…`; and `curves`, the record's own mapping. What a record lacks is missing (NaN)."""
     rows = []
     for path in sorted(results.glob("*/*.json")):
         if path.name.endswith(".failed.json"):
             continue
         record = json.loads(path.read_text())
         row = flat(record["config"]) | {"run_id": record["run_id"], "best_epoch": record["best_epoch"]}
-        row |= {"label": record["data"]["label"], "curves": record["curves"]}
+        row |= {"label": record["data"]["label"], "curves": record["curves"], "setting": _setting(record["config"])}
         for part in (*SPLITS, "cost", "model"):
             row |= flat(record[part] or {}, f"{part}.")
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _setting(config: dict[str, Any]) -> str:
+    """What runs share whose seeds alone differ."""
+    return json.dumps({key: value for key, value in config.items() if key != "seed"}, sort_keys=True)
 
 
 def settings_of(experiment: str, folder: Path = EXPERIMENTS) -> dict[str, list[Any]]:

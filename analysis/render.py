@@ -1,0 +1,30 @@
+"""A table as Markdown, LaTeX and CSV."""
+
+import pandas as pd
+
+LATEX = {"\\": r"\textbackslash{}", **{c: f"\\{c}" for c in "&%$#_{}"}, "±": r"$\pm$", "×": r"$\times$", "→": r"$\to$"}
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A pipe table with a final newline; a pipe within a cell is escaped."""
+    rows = [list(table.columns), ["---"] * len(table.columns), *table.astype(str).to_numpy().tolist()]
+    return "".join("| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |\n" for row in rows)
+
+
+def latex(table: pd.DataFrame) -> str:
+    """A `tabular` with booktabs' rules."""
+    rows = [[_escaped(cell) for cell in row] for row in [list(table.columns), *table.astype(str).to_numpy().tolist()]]
+    head, *body = [" & ".join(row) + r" \\" for row in rows]
+    begin, end = rf"\begin{{tabular}}{{{'l' * len(table.columns)}}}", r"\end{tabular}"
+    return "\n".join([begin, r"\toprule", head, r"\midrule", *body, r"\bottomrule", end]) + "\n"
+
+
+def csv(table: pd.DataFrame) -> str:
+    return table.to_csv(index=False, lineterminator="\n")
+
+
+def _escaped(text: str) -> str:
+    return "".join(LATEX.get(c, c) for c in text)
+
+
+FORMATS = {"md": markdown, "tex": latex, "csv": csv}

@@ -1,0 +1,213 @@
+"""The tables: our cells beside the published ones, rankings with tests, costs. Missing is missing, never zero."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from analysis.select import where
+from analysis.statistics import LEVEL, compare, holm, summarize
+
+# Table → (published tables, our methods beside them). Figures of real activations belong with real activations.
+SOURCES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "binarynet": (("bnn-2016-table-1", "binarynet-table-1", "binarynet-table-2"), ("real", "binaryconnect", "ste")),
+    "bop": (("bop-2019", "bop2nd-2021", "snowbench"), ("real", "ste", "bop", "bop2nd", "pbop")),
+    "report": (("tf-bnn-report",), ("ste", "ste_shift")),
+    "bernoulli": (("bernoulli-2023",), ("real", "ste", "bernoulli")),
+    "bayesbinn": (("bayesbinn-2020", "bayesbinn-replication"), ("real", "binaryconnect", "bayesbinn")),
+    "pbnet": (("pbnet-2018",), ("real", "ste", "pbnet")),
+}
+DATASETS = ("MNIST", "SVHN", "CIFAR-10")
+NET_SIZE = {"mlp": "{net.width:.0f}×{net.depth:.0f}", "vgg": "width {net.width:.0f}", "tiny": "{net.width:.0f}"}
+YES_NO = {True: "yes", False: "no"}
+
+
+def net_of(row: Any) -> str:
+    """`mlp 2048×3`, `vgg width 32`: the net and its size."""
+    size = NET_SIZE.get(row["net.name"], "")
+    for key in ("net.width", "net.depth"):
+        size = size.replace(f"{{{key}:.0f}}", f"{row[key]:.0f}") if f"{{{key}:" in size else size
+    return f"{row['net.name']} {size}".strip()
+
+
+def cells(runs: pd.DataFrame) -> pd.DataFrame:
+    """One row for each method, data set and net: the runs of one setting, all that differs being the seed.
+
+    Of several settings of a method, those with the most seeds count, and of these the one with the lowest mean
+    validation error. `errors` holds test errors by seed; `settings` says how many there were to choose from. Runs
+    on a part of the training set (`limit_train`), and those without a test, are no cells."""
+    if runs.empty or "test.error" not in runs:
+        return pd.DataFrame()
+    runs = where(runs[runs["test.error"].notna()], limit_train=0)
+    runs = runs.assign(net=[net_of(row) for _, row in runs.iterrows()])
+    rows = []
+    for (method, label, net), group in runs.groupby(["method.name", "label", "net"]):
+        found = [g for _, g in group.groupby("setting")]
+        most = max(len(g) for g in found)
+        best = min((g for g in found if len(g) == most), key=lambda g: g["validation.error"].mean())
+        first = best.iloc[0]
+        test = summarize(best["test.error"].tolist())
+        rows.append(
+            {
+                "method": f"{method} (reconstruction)" if first["model.reconstruction"] else method,
+                "key": method,
+                "dataset": label,
+                "net": net,
+                "epochs": int(first["epochs"]),
+                "binary_weights": bool(first["model.binary_weights"]),
+                "binary_activations": bool(first["model.binary_activations"]),
+                "n": test.n,
+                "mean": test.mean,
+                "sd": test.sd,
+                "half_width": test.half_width,
+                "validation": best["validation.error"].mean(),
+                "gap": best["test.binarization_gap"].mean(),
+                "errors": best.set_index("seed")["test.error"],
+                "settings": len(found),
+                "runs": best,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def ours(table: pd.DataFrame) -> pd.DataFrame:
+    """Cells as rows of an error table."""
+    return pd.DataFrame(
+        {
+            "data set": table["dataset"],
+            "method": table["method"],
+            "test error, %": [spread(m, s) for m, s in zip(table["mean"], table["sd"], strict=True)],
+            "n": table["n"].astype(str),
+            "epochs": table["epochs"].astype(str),
+            "net": table["net"],
+            "binary activations": table["binary_activations"].map(YES_NO),
+            "source": "this benchmark",
+        }
+    )
+
+
+def theirs(published: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Published figures as rows of an error table; accuracies become errors, 100 − accuracy."""
+    rows = published[published["table"].isin(names) & published["metric"].isin(["test error %", "test accuracy %"])]
+    errors = [100 - r.value if "accuracy" in r.metric else r.value for r in _rows(rows)]
+    return pd.DataFrame(
+        {
+            "data set": rows["dataset"],
+            "method": rows["method"],
+            "test error, %": [spread(e, s) for e, s in zip(errors, rows["spread"], strict=True)],
+            "n": [text(n) for n in rows["n"]],
+            "epochs": [text(e) for e in rows["epochs"]],
+            "net": rows["net"].fillna(""),
+            "binary activations": rows["binary_activations"].fillna(""),
+            "source": rows["source"],
+        }
+    )
+
+
+def error_table(table: pd.DataFrame, published: pd.DataFrame, source: str) -> pd.DataFrame:
+    """One source's published rows, and ours of the same methods on the same data sets below them."""
+    names, methods = SOURCES[source]
+    other = theirs(published, names)
+    datasets = set(other["data set"].str.removesuffix(" (binarized)"))
+    mine = table[table["key"].isin(methods) & table["dataset"].isin(datasets)] if len(table) else table
+    both = pd.concat([other, ours(mine)] if len(mine) else [other], ignore_index=True)
+    return both.sort_values("data set", kind="stable", ignore_index=True)
+
+
+def overview(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
+    """The error rates of the sources on MNIST, SVHN and CIFAR-10, and ours (subsets of SVHN are named so)."""
+    names = [name for tables, _ in SOURCES.values() for name in tables if name != "bernoulli-2023"]
+    other = theirs(published, names).drop_duplicates(["data set", "method", "test error, %"])
+    other = other[other["data set"].isin(DATASETS)]
+    mine = table[table["dataset"].str.startswith(DATASETS)] if len(table) else table
+    both = pd.concat([other, ours(mine)] if len(mine) else [other], ignore_index=True)
+    order = both["data set"].str.split(" ").str[0].map({name: i for i, name in enumerate(DATASETS)})
+    return both.assign(order=order).sort_values("order", kind="stable", ignore_index=True).drop(columns="order")
+
+
+def ranking(table: pd.DataFrame, dataset: str, net: str) -> pd.DataFrame:
+    """Methods on one data set and net by mean test error, each compared with the best (paired by seed, Holm).
+
+    Verdicts: "tie" where the difference from the best is not significant at 5 %, "?" where it could not be tested.
+    Nets with real activations stand below as "reference": they are no competitors."""
+    chosen = table[(table["dataset"] == dataset) & (table["net"] == net)].sort_values("mean", kind="stable")
+    binary, real = chosen[chosen["binary_activations"]], chosen[~chosen["binary_activations"]]
+    if binary.empty:
+        return pd.DataFrame()
+    tests = [compare(row.errors, binary.iloc[0]["errors"]) for row in _rows(binary.iloc[1:])]
+    adjusted = holm([t.p for t in tests])
+    rows = pd.concat([binary, real])
+    below = [""] * len(real)
+    return pd.DataFrame(
+        {
+            "method": rows["method"].to_numpy(),
+            "test error, %": [spread(m, s) for m, s in zip(rows["mean"], rows["sd"], strict=True)],
+            "95 % interval": [interval(m, h) for m, h in zip(rows["mean"], rows["half_width"], strict=True)],
+            "n": rows["n"].to_numpy(),
+            "epochs": rows["epochs"].to_numpy(),
+            "binary activations": rows["binary_activations"].map(YES_NO).to_numpy(),
+            "above the best by": ["", *(number(t.difference) for t in tests), *below],
+            "p (Holm)": ["", *(number(p, 3) for p in adjusted), *below],
+            "verdict": ["best", *(_verdict(p) for p in adjusted), *("reference" for _ in below)],
+        }
+    )
+
+
+def _verdict(p: float) -> str:
+    return "?" if p != p else "worse" if p < LEVEL else "tie"
+
+
+def costs(table: pd.DataFrame, target: float) -> pd.DataFrame:
+    """What training took: medians over a cell's runs. Seconds are of the machine that each run had.
+
+    `to target`: epochs and seconds until the validation error first was at most `target` %; missing where it never
+    was."""
+    rows = []
+    for cell in _rows(table):
+        reached = [first_below(curves, target) for curves in cell.runs["curves"]]
+        epochs = pd.Series([r[0] for r in reached], dtype=float)
+        seconds = pd.Series([r[1] for r in reached], dtype=float)
+        runs = cell.runs
+        rows.append(
+            {
+                "data set": cell.dataset,
+                "net": cell.net,
+                "method": cell.method,
+                "images/s": number(runs["cost.images_per_second"].median(), 0),
+                "bytes a weight, optimizer": number(runs["model.state_bytes_each"].median(), 0),
+                "bytes a weight, itself": number(runs["model.weight_bytes_each"].median(), 0),
+                "binarization gap, points": number(cell.gap),
+                f"epochs to {target:g} %": number(epochs.median() if epochs.notna().all() else None, 0),
+                f"seconds to {target:g} %": number(seconds.median() if seconds.notna().all() else None, 0),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def first_below(curves: dict[str, list[Any]], target: float) -> tuple[float | None, float | None]:
+    """Epoch and elapsed seconds at which `val_error` first is at most `target`; (None, None) where it never is."""
+    for epoch, error, elapsed in zip(curves["epoch"], curves["val_error"], curves["elapsed"], strict=True):
+        if error <= target:
+            return epoch, elapsed
+    return None, None
+
+
+def _rows(table: pd.DataFrame) -> list[Any]:
+    return list(table.itertuples())
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    return "" if value is None or value != value else f"{value:.{digits}f}"
+
+
+def text(value: Any) -> str:
+    """Of a CSV's cell: whole numbers without a point, missing ones empty."""
+    return "" if pd.isna(value) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def spread(mean: float, sd: float | None) -> str:
+    return number(mean) + (f" ± {number(sd)}" if number(sd) else "")
+
+
+def interval(mean: float, half_width: float) -> str:
+    return f"{number(mean - half_width)} to {number(mean + half_width)}" if number(half_width) else ""

@@ -1,0 +1,109 @@
+"""The tables on made-up runs whose cells, verdicts and gaps are known, and their three renderings."""
+
+import math
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from scipy import stats
+
+import analysis.__main__ as command
+from analysis.render import csv, latex, markdown
+from analysis.tables import cells, costs, error_table, first_below, overview, ranking
+
+PUBLISHED = pd.read_csv(Path(command.HERE).parent / "results" / "published.csv")
+
+
+def run(method, seed, error, *, validation=2.0, setting="a", real=False, **more):
+    curves = {"epoch": [1, 2, 3], "val_error": [5.0, 3.0, 2.0], "elapsed": [10.0, 20.0, 30.0]}
+    return {
+        "method.name": method, "label": "MNIST", "net.name": "mlp", "net.width": 64.0, "net.depth": 2.0, "epochs": 3,
+        "seed": seed, "limit_train": 0, "setting": f"{method} {setting}", "test.error": error,
+        "validation.error": validation, "test.binarization_gap": 0.0, "model.reconstruction": method == "pbop",
+        "model.binary_weights": True, "model.binary_activations": not real, "model.state_bytes_each": 4.0,
+        "model.weight_bytes_each": 4.0, "cost.images_per_second": 1000.0, "curves": curves, **more,
+    }  # fmt: skip
+
+
+def test_a_cell_is_the_setting_with_most_seeds_then_least_validation_error():
+    runs = pd.DataFrame(
+        [
+            run("bop", 0, 9.0, validation=1.0, setting="one seed, lucky"),
+            *(run("bop", s, 3.0 + s, validation=2.5, setting="worse") for s in range(3)),
+            *(run("bop", s, 4.0 + s, validation=2.4, setting="chosen") for s in range(3)),
+            run("bop", 0, 0.1, validation=0.1, setting="few examples", limit_train=100),
+            run("bop", 0, math.nan, validation=0.1, setting="no test"),
+        ]
+    )
+    (cell,) = cells(runs).to_dict("records")
+    assert (cell["n"], cell["mean"], cell["sd"], cell["settings"]) == (3, 5.0, 1.0, 3)
+    assert cell["errors"].to_dict() == {0: 4.0, 1: 5.0, 2: 6.0}
+    assert cell["net"] == "mlp 64×2"
+
+
+def test_ranking_tests_pairs_and_corrects():
+    errors = {"ste": [1.0, 1.2, 1.1], "bop": [1.1, 1.4, 1.3], "pbop": [5.0, 5.1, 5.3], "bop2nd": [1.2]}
+    runs = [run(m, s, e) for m, es in errors.items() for s, e in enumerate(es)]
+    runs += [run("real", s, 0.5, real=True) for s in range(3)]
+    result = ranking(cells(pd.DataFrame(runs)), "MNIST", "mlp 64×2").set_index("method")
+    assert list(result.index) == ["ste", "bop2nd", "bop", "pbop (reconstruction)", "real"]
+    p = [stats.ttest_rel(errors["ste"], errors[m]).pvalue for m in ("bop", "pbop")]
+    assert p[1] < p[0]
+    assert result.loc["pbop (reconstruction)", "p (Holm)"] == f"{2 * p[1]:.3f}"
+    assert result.loc["bop", "p (Holm)"] == f"{p[0]:.3f}"
+    assert result["verdict"].tolist() == ["best", "?", "tie" if p[0] >= 0.05 else "worse", "worse", "reference"]
+    assert result.loc["bop", "above the best by"] == "0.17"
+    assert result.loc["bop2nd", ["p (Holm)", "95 % interval", "n"]].tolist() == ["", "", 1]
+    assert result.loc["real", ["p (Holm)", "above the best by"]].tolist() == ["", ""]
+
+
+def test_published_accuracies_become_errors_and_stand_beside_ours():
+    table = cells(pd.DataFrame([run("bayesbinn", s, 1.2 + s / 10, real=True) for s in range(2)] + [run("ste", 0, 1.5)]))
+    rows = error_table(table, PUBLISHED, "bayesbinn")
+    of = rows.set_index(["data set", "method"])["test error, %"]
+    assert of["MNIST", "BayesBiNN"] == "1.14 ± 0.05"
+    assert of["MNIST", "bayesbinn"] == "1.25 ± 0.07"
+    assert "ste" not in set(rows["method"])  # binary activations have no place there
+    assert list(of["CIFAR-10"].index) == ["BayesBiNN", "STE", "Full precision"]
+
+
+def test_missing_is_empty_and_never_zero():
+    rows = overview(cells(pd.DataFrame([run("ste", 0, 0.0)])), PUBLISHED)
+    mine = rows[rows["source"] == "this benchmark"].iloc[0]
+    assert mine["test error, %"] == "0.00"  # a zero that was measured, without a spread
+    torch7 = rows[rows["method"] == "BNN (Torch7)"].iloc[0]
+    assert (torch7["n"], torch7["epochs"]) == ("", "")
+    assert not rows.isna().any().any()
+    assert overview(cells(pd.DataFrame()), PUBLISHED)["source"].ne("this benchmark").all()
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"), [(5.0, (1, 10.0)), (3.0, (2, 20.0)), (2.5, (3, 30.0)), (1.0, (None, None))]
+)
+def test_time_to_a_target(target, expected):
+    assert first_below(run("ste", 0, 1.0)["curves"], target) == expected
+    table = costs(cells(pd.DataFrame([run("ste", s, 1.0) for s in range(2)])), target)
+    assert table[f"epochs to {target:g} %"].tolist() == ["" if expected[0] is None else str(expected[0])]
+
+
+def test_renderings():
+    table = pd.DataFrame({"a|b": ["1 ± 2", "x_y"], "%": ["", "3"]})
+    assert markdown(table) == "| a\\|b | % |\n| --- | --- |\n| 1 ± 2 |  |\n| x_y | 3 |\n"
+    assert csv(table) == "a|b,%\n1 ± 2,\nx_y,3\n"
+    body = latex(table)
+    assert body.splitlines()[2] == r"a|b & \% \\"
+    assert body.splitlines()[4:6] == [r"1 $\pm$ 2 &  \\", r"x\_y & 3 \\"]
+
+
+def test_the_committed_tables_are_those_of_the_committed_records(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["analysis", "--out", str(tmp_path), "--tables-only"])
+    assert command.main() == 0
+    rebuilt = {p.name: p.read_bytes() for p in (tmp_path / "tables").iterdir()}
+    assert rebuilt == {p.name: p.read_bytes() for p in (command.HERE / "tables").iterdir()}
+
+
+def test_a_folder_without_published_figures_is_told_in_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["analysis", "--results", str(tmp_path), "--out", str(tmp_path)])
+    assert command.main() == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
