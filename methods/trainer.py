@@ -109,6 +109,9 @@ def prepare(config: RunConfig, method: Method, data: Any, device: torch.device, 
     )
     if _wants_compilation(config, method.net, data, device) and _can_compile(device):
         torch._dynamo.reset()  # a grid trains many nets in one process: each starts with fresh caches
+        # on a CPU, random numbers of compiled code take 2.5 times as long as torch's own, which also are those of a run
+        # that is not compiled
+        torch._inductor.config.fallback_random = device.type == "cpu"
         method.compile_training()
     return Training(trainer, history, diagnostics, path)
 
