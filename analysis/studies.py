@@ -67,7 +67,7 @@ def robustness(runs: pd.DataFrame) -> Figure | None:
         ax.set(title=f"{method}: {share:.0%} of the grid within 1 point of its best", xlabel="τ", ylabel="γ")
         ax.set_xticklabels([f"{float(t.get_text()):g}" for t in ax.get_xticklabels()])
         ax.set_yticklabels([f"{float(t.get_text()):g}" for t in ax.get_yticklabels()])
-    figure.suptitle(f"{ERROR} after 5 epochs of 20,000 digits of MNIST, 784-256×2-10")
+    figure.suptitle(f"{ERROR} after 5 epochs of 10,000 digits of MNIST, 784-256×2-10")
     return figure
 
 
@@ -83,7 +83,7 @@ def correction(runs: pd.DataFrame) -> Figure | None:
     order = ["biased", "unbiased", "adam"]
     style = {"x": "τ", "y": "validation.last_error", "hue": "method.correction", "hue_order": order, "ax": ax}
     sns.stripplot(chosen, dodge=True, **style)
-    ax.set(ylabel=f"{ERROR}, last epoch", yscale="log", title="bop2nd, MNIST (20,000), 784-256×2-10, 8 epochs")
+    ax.set(ylabel=f"{ERROR}, last epoch", yscale="log", title="bop2nd, MNIST (10,000), 784-256×2-10, 8 epochs")
     sns.move_legend(ax, "best", title=None)
     return figure
 
@@ -105,7 +105,7 @@ def scaler(runs: pd.DataFrame) -> Figure | None:
     style = {"hue": "method.scaler_schedule", "style": "evaluated by", "ax": ax, "markers": True, "errorbar": "sd"}
     sns.lineplot(long, x="method.scaler", y="error", **style)
     ax.set(xscale="log", yscale="log", xlabel="scaler at the start", ylabel=ERROR)
-    ax.set_title("pbop (reconstruction), MNIST (20,000), 784-256×2-10, 8 epochs")
+    ax.set_title("pbop (reconstruction), MNIST (10,000), 784-256×2-10, 8 epochs")
     return figure
 
 

@@ -9,11 +9,13 @@ from .bop2nd import Bop2ndMethod
 from .pbop import PBopMethod
 from .real import Real
 from .ste import STE
+from .ste_shift import STEShift
 
 METHODS: dict[str, type[Method]] = {
     "real": Real,
     "binaryconnect": BinaryConnect,
     "ste": STE,
+    "ste_shift": STEShift,
     "bnnplus": BNNPlus,
     "bop": BopMethod,
     "bop2nd": Bop2ndMethod,

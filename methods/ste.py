@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from configs.settings import setting
 
 from .base import Method, MethodConfig
-from .binary.layers import Parts, binary_layers, fans
+from .binary.layers import BinaryConv2d, BinaryLinear, Parts, binary_layers, fans
 from .binary.sign import ActivationSign, StochasticActivationSign, WeightSign
 
 INITS = ("uniform", "glorot")
@@ -49,9 +49,15 @@ class LatentMethod(Method):
     def optimizers_of(self, binary: list[Tensor], rest: list[Tensor]) -> Any:
         groups: list[dict[str, Any]] = [{"params": rest, "lr_scale": 1.0}]
         for layer in binary_layers(self.net).values():
-            scale = 1 / math.sqrt(1.5 / sum(fans(layer))) if self.config.glorot_scale else 1.0
-            groups.append({"params": [layer.weight], "lr_scale": scale, "clip": self.config.clip})
-        yield torch.optim.Adam(groups, lr=self.config.lr, fused=True)
+            groups.append({"params": [layer.weight], "lr_scale": self.scale_of(layer), "clip": self.config.clip})
+        yield self.make_optimizer(groups)
+
+    def scale_of(self, layer: BinaryLinear | BinaryConv2d) -> float:
+        """s_l, the factor on the layer's learning rate."""
+        return 1 / math.sqrt(1.5 / sum(fans(layer))) if self.config.glorot_scale else 1.0
+
+    def make_optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        return torch.optim.Adam(groups, lr=self.config.lr, fused=True)
 
 
 class STE(LatentMethod):

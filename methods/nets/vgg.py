@@ -7,6 +7,7 @@ from torch import nn
 from configs.settings import UserError, setting
 
 from ..binary.layers import Parts
+from ..binary.shift import BATCH_NORMS
 
 
 @dataclass
@@ -53,5 +54,5 @@ class VGG(nn.Sequential):
         super().__init__(*modules)
         if not config.norm_scale:
             for module in modules:
-                if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+                if isinstance(module, BATCH_NORMS):
                     module.weight.requires_grad_(False)

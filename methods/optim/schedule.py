@@ -32,7 +32,8 @@ def curve(kind: str, start: float, end: float, *, power: float = 2.0, stairs: in
         "linear": lambda t: start + (end - start) * t,
         "polynomial": lambda t: end + (start - end) * (1 - t) ** power,
         "exponential": lambda t: start * (end / start) ** t,
-        "staircase": lambda t: start * (end / start) ** (math.floor(t * stairs) / (stairs - 1)),
+        # the sliver is for the rounding of t: in floats, 29/50·50 lies below 29
+        "staircase": lambda t: start * (end / start) ** (math.floor(t * stairs + 1e-9) / (stairs - 1)),
         "cosine": lambda t: end + (start - end) * (1 + math.cos(math.pi * t)) / 2,
     }
     if kind not in curves:

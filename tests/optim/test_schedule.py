@@ -50,6 +50,17 @@ def test_staircase_has_equal_stairs_and_ends_at_the_end():
     assert per_epoch == pytest.approx([10.0 ** -(4 + epoch // 100) for epoch in range(500)], rel=1e-9)
 
 
+def test_a_rate_halved_every_so_many_epochs_is_a_staircase():
+    epochs, steps = 1000, 3  # BinaryNet in Torch7 on MNIST: halved every 20 epochs
+    value = curve("staircase", 2.0**-6, 2.0**-55, stairs=50)
+    optimizer = optimizer_of({})
+    schedules = Schedules(optimizer, {"lr": value}, steps, epochs, "epoch")
+    for epoch in range(epochs):
+        for _ in range(steps):
+            assert math.log2(optimizer.param_groups[0]["lr"]) == pytest.approx(-6 - epoch // 20, abs=1e-9)
+            schedules.step()
+
+
 @pytest.mark.parametrize("kind", ["exponential", "staircase"])
 @pytest.mark.parametrize(("start", "end"), [(1, 0), (0, 1), (-1, 1), (1, -1)])
 def test_geometric_curves_refuse_zero(kind, start, end):

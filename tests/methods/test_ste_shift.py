@@ -1,0 +1,202 @@
+"""The shift-based BinaryNet: its four combinations, its update against scalar NumPy, its evaluation, its presets."""
+
+import math
+
+import hydra
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+
+import run
+from configs.schema import register, resolve
+from methods import METHODS
+from methods.binary.layers import binary_layers
+from methods.binary.shift import BATCH_NORMS, ShiftBatchNorm, ap2
+from methods.binary.sign import binarized
+from methods.nets import NETS
+from methods.optim import ShiftAdaMax
+from methods.optim.schedule import curve
+from results.record import load, record_path
+
+FAN_SUMS = {"0": 9 * 1 + 9 * 4, "5": 4 * 2 * 2 + 16, "8": 16 + 10}  # of net=tiny, width 4, on 8×8 digits
+
+
+def make(method="ste_shift", net=None, **settings):
+    torch.manual_seed(0)
+    net = net or NETS["tiny"].Config(width=4)
+    return METHODS[method](METHODS[method].Config(**settings), net, (1, 8, 8), 10, "squared_hinge")
+
+
+def digits():
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(20, 1, 8, 8, generator=generator), torch.arange(20) % 10
+
+
+def numpy_ap2(x):
+    return np.sign(x) * 2.0 ** np.rint(np.log2(np.abs(x)))
+
+
+@pytest.mark.parametrize("norm", ["shift", "batch"])
+@pytest.mark.parametrize("optimizer", ["shift_adamax", "adam"])
+def test_the_four_combinations(norm, optimizer, fit):
+    method = make(norm=norm, optimizer=optimizer)
+    trainer = fit(method, *digits(), epochs=2)
+    norms = [m for m in method.net if isinstance(m, BATCH_NORMS)]
+    kinds = {isinstance(m, ShiftBatchNorm) for m in norms}
+    assert len(norms) == 3
+    assert kinds == {norm == "shift"}
+    (inner,) = trainer.optimizers[0].optimizers
+    assert isinstance(inner, ShiftAdaMax if optimizer == "shift_adamax" else torch.optim.Adam)
+    assert all(group["lr"] > 0 for group in inner.param_groups)
+
+
+def test_without_shifts_it_is_ste_bit_for_bit(fit):
+    settings = {"lr": 0.01, "glorot_scale": True}
+    plain = make("ste", **settings)
+    ours = make(norm="batch", optimizer="adam", glorot_ap2=False, **settings)
+    for method in (plain, ours):
+        fit(method, *digits(), epochs=3)
+    assert all(torch.equal(a, b) for a, b in zip(plain.state_dict().values(), ours.state_dict().values(), strict=True))
+
+
+class Steps(pl.Callback):
+    """The net's parameters around each step, and the gradients between."""
+
+    def __init__(self) -> None:
+        self.values, self.gradients = [], []
+
+    def look(self, net):
+        self.values.append({n: p.detach().numpy().copy() for n, p in net.named_parameters()})
+
+    def on_train_start(self, trainer, pl_module):
+        self.look(pl_module.net)
+
+    def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+        self.gradients.append({n: p.grad.numpy().copy() for n, p in pl_module.net.named_parameters()})
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.look(pl_module.net)
+
+
+@pytest.mark.parametrize(("glorot", "rounded"), [(True, True), (True, False), (False, True)])
+def test_update_is_that_of_the_paper(glorot, rounded, fit):
+    method = make(glorot_scale=glorot, glorot_ap2=rounded, clip=0.75, lr_end=2**-9, lr_schedule="linear").double()
+    x, y, steps = digits()[0].double(), digits()[1], Steps()
+    fit(method, x, y, epochs=6, precision="64-true", callbacks=[steps])
+
+    for name in steps.values[0]:
+        layer, _, kind = name.partition(".")
+        latent = layer in FAN_SUMS and kind == "weight"
+        scale = 1 / math.sqrt(1.5 / FAN_SUMS[layer]) if latent and glorot else 1.0
+        scale = 2.0 ** round(math.log2(scale)) if rounded else scale
+        W = steps.values[0][name]
+        m, v = np.zeros_like(W), np.zeros_like(W)
+        for t in range(1, 7):
+            g = steps.gradients[t - 1][name]
+            lr = 2**-6 + (2**-9 - 2**-6) * (t - 1) / 6
+            m = 0.9 * m + 0.1 * g
+            v = np.maximum(numpy_ap2(np.maximum(np.maximum(0.999 * v, np.abs(g)), 1e-300)), 2.0**-27)
+            W = W - numpy_ap2(lr * scale / (1 - 0.9**t)) * m / v
+            W = np.clip(W, -0.75, 0.75) if latent else W
+            np.testing.assert_allclose(steps.values[t][name], W, rtol=1e-9, atol=1e-12)
+        assert (np.abs(W) == 0.75).any() == latent  # the clipping was put to the test
+
+
+def test_the_glorot_scale_is_rounded_where_asked(fit):
+    for rounded in (True, False):
+        method = make(glorot_ap2=rounded)
+        optimizer = fit(method, *digits(), epochs=1).optimizers[0]
+        scales = {id(g["params"][0]): g["lr_scale"] for g in optimizer.param_groups}
+        for name, layer in binary_layers(method.net).items():
+            exact = math.sqrt(FAN_SUMS[name] / 1.5)
+            assert scales[id(layer.weight)] == pytest.approx(2 ** round(math.log2(exact)) if rounded else exact)
+
+
+def test_evaluation_by_hand_needs_signs_and_shifts_alone(fit):
+    method = make(net=NETS["mlp"].Config(width=12, depth=2), statistic="inverse_std")
+    x, y = digits()
+    fit(method, x, y, epochs=12, batch_size=10)
+    state = {name: value.double().numpy() for name, value in method.net.state_dict().items()}
+    a = x.flatten(1).double().numpy()
+    for layer, norm in (("1", "2"), ("4", "5"), ("7", "8")):
+        w = np.where(state[f"{layer}.weight"] >= 0, 1.0, -1.0)
+        scale = numpy_ap2(state[f"{norm}.running_inverse_std"]) * numpy_ap2(state[f"{norm}.weight"])
+        z = (a @ w.T - state[f"{norm}.running_mean"]) * scale + state[f"{norm}.bias"]
+        a = np.where(z >= 0, 1.0, -1.0)
+    method.eval()
+    with torch.no_grad():
+        np.testing.assert_allclose(method.predict(x), z, rtol=1e-4, atol=1e-4)
+        with binarized(method.net):
+            np.testing.assert_allclose(method.predict(x), z, rtol=1e-4, atol=1e-4)
+    assert z.std() > 0.1
+
+
+def test_shift_norm_without_scale_keeps_gamma_at_one(fit):
+    method = make(net=NETS["vgg"].Config(width=2, norm_scale=False))
+    fit(method, *digits(), epochs=2)
+    norms = [m for m in method.net if isinstance(m, ShiftBatchNorm)]
+    assert len(norms) == 9
+    assert all(torch.equal(norm.weight, torch.ones_like(norm.weight)) for norm in norms)
+    assert all((norm.bias != 0).any() for norm in norms)
+
+
+def test_options_reach_their_parts(fit):
+    method = make(statistic="variance", write_back=False, activation="stochastic")
+    x, y = digits()
+    optimizer = fit(method, x, y, epochs=2).optimizers[0]
+    assert all(group["write_back"] is False for group in optimizer.param_groups)
+    assert all(hasattr(m, "running_var") for m in method.net if isinstance(m, ShiftBatchNorm))
+    v = optimizer.optimizers[0].state[method.net[0].weight]["v"]
+    assert not torch.equal(v, ap2(v))
+    method.train()
+    assert not torch.equal(method.net(x), method.net(x))
+    method.eval()
+    assert torch.equal(method.net(x), method.net(x))
+
+
+def preset(*arguments):
+    """What `python run.py +experiment=… …` would train."""
+    register()
+    with hydra.initialize_config_dir(run.CONFIGS, version_base="1.3"):
+        return resolve(hydra.compose("run", list(arguments)))
+
+
+@pytest.mark.parametrize(("data", "start", "every"), [("mnist", -6, 20), ("cifar10", -6, 50), ("svhn", -7, 20)])
+def test_published_rates_are_halved(data, start, every):
+    config = preset(f"+experiment=binarynet_torch7_{data}")
+    c = config.method
+    assert (config.dataset.name, config.loss) == (data, "squared_hinge")
+    assert (c.name, c.activation, c.norm, c.optimizer) == ("ste_shift", "stochastic", "shift", "shift_adamax")
+    value = curve(c.lr_schedule, c.lr, c.lr_end, stairs=c.stairs)
+    for epoch in range(config.epochs):
+        assert math.log2(value(epoch / config.epochs)) == pytest.approx(start - epoch // every, abs=1e-9)
+
+
+@pytest.mark.parametrize("method", ["ste", "ste_shift"])
+@pytest.mark.parametrize(
+    ("data", "epochs", "input_shape", "outputs"),
+    [
+        ("mnist", 10, (1, 28, 28), [2048, 2048, 10]),
+        ("cifar10", 20, (3, 32, 32), [128, 128, 256, 256, 512, 512, 1024, 1024, 10]),
+    ],
+)
+def test_the_report_compares_both_methods_on_one_net(data, epochs, input_shape, outputs, method):
+    config = preset(f"+experiment=report_{data}", f"method={method}")
+    assert (config.method.name, config.dataset.name, config.epochs, config.batch_size) == (method, data, epochs, 100)
+    with torch.device("meta"):
+        net = NETS[config.net.name](config.net, make().parts(), input_shape, 10)
+    assert [layer.weight.shape[0] for layer in binary_layers(net).values()] == outputs
+
+
+@pytest.mark.slow
+def test_a_compiled_run_learns_like_an_eager_one(configure):
+    errors = []
+    for compiled in ("true", "false"):
+        config = configure("method=ste_shift", "epochs=10", f"compile={compiled}", "rerun=true")
+        run.train(config)
+        record = load(record_path(config))
+        assert record.environment["compiled"] == (compiled == "true")
+        errors.append(record.validation["error"])
+    assert max(errors) < 30
+    assert abs(errors[0] - errors[1]) < 10
