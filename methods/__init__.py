@@ -6,6 +6,7 @@ from .binaryconnect import BinaryConnect
 from .bnnplus import BNNPlus
 from .bop import BopMethod
 from .bop2nd import Bop2ndMethod
+from .pbnet import PBNet
 from .pbop import PBopMethod
 from .real import Real
 from .ste import STE
@@ -20,5 +21,6 @@ METHODS: dict[str, type[Method]] = {
     "bop": BopMethod,
     "bop2nd": Bop2ndMethod,
     "pbop": PBopMethod,
+    "pbnet": PBNet,
     "bayesbinn": BayesBiNNMethod,
 }

@@ -9,7 +9,7 @@ from typing import Any
 from pytorch_lightning.trainer.states import TrainerFn
 
 from .base import Method
-from .binary.statistics import reestimate, statistics
+from .binary.statistics import reestimate, restore, statistics
 
 BATCHES = 20  # enough, says Peters & Welling 2018
 
@@ -39,8 +39,7 @@ class ReestimatedMethod(Method):
             self.reestimate()
             yield
         finally:
-            for buffer, before in zip(statistics(self.net), kept, strict=True):
-                buffer.copy_(before)
+            restore(self.net, kept)
 
     def _training_batches(self) -> Any:
         """In the order of epoch 0, whatever epoch it is: a function of the seed alone, apart from training's own."""

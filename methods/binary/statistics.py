@@ -13,6 +13,13 @@ def statistics(net: nn.Module) -> list[Tensor]:
 
 
 @torch.no_grad()
+def restore(net: nn.Module, kept: list[Tensor]) -> None:
+    """Puts copies of `statistics(net)` back."""
+    for buffer, before in zip(statistics(net), kept, strict=True):
+        buffer.copy_(before)
+
+
+@torch.no_grad()
 def reestimate(net: nn.Module, batches: Iterable[Tensor]) -> None:
     """Sets the running mean and variance of every batch norm to the average over `batches` (of two examples or more)
     of the mean and the unbiased variance that it sees in each, all other layers being as in evaluation."""

@@ -27,6 +27,7 @@ METHODS = {
     ("real",): (real, torch.relu),
     ("bop",): (real, signs),  # the stored weights are ±1 themselves
     ("pbop",): (lambda p: signs(2 * p - 1), signs),
+    ("pbnet",): (signs, signs),
 }
 
 

@@ -111,7 +111,12 @@ def be_killed():
     raise KilledError
 
 
-RESUMED = [*([f"method={name}"] for name in METHODS), ["method=ste", "method.activation=stochastic", "precision=bf16"]]
+RESUMED = [
+    *([f"method={name}"] for name in METHODS),
+    ["method=ste", "method.activation=stochastic", "precision=bf16"],
+    ["method=pbnet", "method.pretrain=0.6"],  # broken off while the real twin trains,
+    ["method=pbnet", "method.pretrain=0.4", "method.sampling=false", "precision=bf16"],  # and where θ starts from it
+]
 
 
 @pytest.mark.parametrize("method", RESUMED, ids="-".join)

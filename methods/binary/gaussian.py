@@ -1,0 +1,223 @@
+"""Layers on distributions: binary random weights, Gaussian pre-activations, probabilities of the sign (PBNet).
+
+A weight is `w ~ Binary(θ)`, ±1 with mean `θ ∈ [−1, 1]`. By the central limit theorem a sum of many of them is nearly
+normal, so that a linear layer gives a mean and a variance for every pre-activation (`Gaussian`), batch norm and
+max-pooling carry the pair on, and the sign makes of it the probability of +1, which has a gradient where the sign has
+none. Source: Peters & Welling 2018, arXiv 1809.03368, algorithm 1. In evaluation all of these are the ordinary layers.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .layers import BATCH_NORM_EPS, BATCH_NORM_MOMENTUM, BinaryConv2d, BinaryLinear, Parts
+from .sign import Quantizer, StraightThrough, compute_dtype, sign
+
+VARIANCE_FLOOR = 1e-6  # added to s², so that a pre-activation that is certain has a slope too
+CERTAIN = 12.0  # deviations from the threshold: Φ(−12) = 2e-33, and no float32 draw tells more from this
+
+# What the input h of a layer with random weights is.
+VALUES = "values"  # known real values, as those of the first layer
+SIGNS = "signs"  # known values, each −1 or +1
+MEANS = "means"  # the means φ of independent random signs
+
+
+class Gaussian(NamedTuple):
+    """Independent normal values: `mean` μ and `variance` s² ≥ 0, of one shape."""
+
+    mean: Tensor
+    variance: Tensor
+
+    def deviation(self) -> Tensor:
+        """`√(s² + floor)`."""
+        return (self.variance + VARIANCE_FLOOR).sqrt()
+
+    def draw(self) -> Tensor:
+        """`μ + s·n`, n ~ N(0, 1): the local reparametrization, one draw a value."""
+        return self.mean + self.deviation() * torch.randn_like(self.mean)
+
+
+def moments(f: Callable[[Tensor, Tensor], Tensor], theta: Tensor, h: Tensor, kind: str) -> Gaussian:
+    """Mean and variance of `f(h, w)`, w ~ Binary(θ), f bilinear in input and weight; all w and h independent.
+
+    `μ = f(h, θ)`, and with `kind`
+
+    | h | s² | |
+    |---|---|---|
+    | VALUES | `f(h², 1 − θ²)` | |
+    | SIGNS | `f(1, 1 − θ²)` | the same, as h² = 1; it is one number for all examples |
+    | MEANS | `f(1, 1 − θ²) + f(1 − h², θ²)` | the paper's `D − f(h², θ²)` |
+
+    These are sums of terms that are not negative: no digits cancel, in bfloat16 either, where nearly all is certain.
+    Where a convolution pads, f leaves out the taps on zeros, so D counts the taps inside the image alone. Differs from
+    the paper: of SIGNS no gradient flows through h², which is constant."""
+    mean, spread = f(h, theta), 1 - theta.square()
+    if kind == VALUES:
+        variance = f(h.square(), spread)
+    else:
+        variance = f(torch.ones_like(h[:1]), spread)
+        if kind == MEANS:
+            variance = variance + f(1 - h.square(), theta.square())
+    wide = theta.dtype  # autocast rounds a product's result, and nothing after it
+    return Gaussian(mean.to(wide), variance.to(wide).expand_as(mean))
+
+
+class BinaryDistribution(Quantizer):
+    """`w ~ Binary(θ)`: +1 with probability (1 + θ)/2, else −1; x is θ.
+
+    In training layers use mean and variance, or, while `real`, x itself as a real-valued weight. In evaluation the
+    mode `sign(θ)`; where `seed` is set, the draw which that seed determines."""
+
+    real = False
+    seed: int | None = None
+
+    @property
+    def random(self) -> bool:
+        """Whether the layer is to give a distribution."""
+        return self.training and not self.real and not self.hard
+
+    def quantize(self, x: Tensor) -> Tensor:
+        if self.training:
+            return x
+        if self.seed is None:
+            return sign(x, compute_dtype(x))
+        noise = torch.rand(x.shape, generator=torch.Generator(x.device).manual_seed(self.seed), device=x.device)
+        return -sign(2 * noise - 1 - x, compute_dtype(x))
+
+
+class GaussianLinear(BinaryLinear):
+    """`a = h · wᵀ`, (batch, in) → (batch, out): while the weights are random a `Gaussian`, else the binary layer's."""
+
+    quantizer: BinaryDistribution
+    input = VALUES
+
+    def forward(self, x: Tensor) -> Any:
+        return moments(F.linear, self.weight, x, self.input) if self.quantizer.random else super().forward(x)
+
+
+class GaussianConv2d(BinaryConv2d):
+    """`a = h ∗ w`, zero padding: while the weights are random a `Gaussian`, else the binary layer's."""
+
+    quantizer: BinaryDistribution
+    input = VALUES
+
+    def forward(self, x: Tensor) -> Any:
+        f = partial(F.conv2d, padding=self.padding)
+        return moments(f, self.weight, x, self.input) if self.quantizer.random else super().forward(x)
+
+
+class StochasticMaxPool2d(nn.MaxPool2d):
+    """Of a `Gaussian`: draws once, and passes on mean and variance of the largest in each window; else max-pooling."""
+
+    def forward(self, x: Any) -> Any:
+        if not isinstance(x, Gaussian):
+            return super().forward(x)
+        with torch.no_grad():
+            _, index = F.max_pool2d(x.draw(), self.kernel_size, return_indices=True)
+        return Gaussian(*(t.flatten(2).gather(2, index.flatten(2)).view(index.shape) for t in x))
+
+
+def normalize(x: Gaussian, weight: Tensor, bias: Tensor, eps: float) -> Gaussian:
+    """Batch norm of random values: so normalized that values drawn from them have mean β and variance γ².
+
+    Over the M values of a channel `m = Σ μ_i/M`, `v = (Σ s_i² + Σ (μ_i − m)²)/(M − 1)`; then
+    `μ̂ = γ(μ − m)/√(v + ε) + β` and `ŝ² = γ² s²/(v + ε)`. ValueError where M = 1."""
+    over = [0, *range(2, x.mean.dim())]
+    count = x.mean.numel() // x.mean.shape[1]
+    if count < 2:
+        raise ValueError(f"batch norm needs more than one value per channel in training, not {tuple(x.mean.shape)}")
+    centered = x.mean - x.mean.mean(over, keepdim=True)
+    v = (x.variance.sum(over, keepdim=True) + centered.square().sum(over, keepdim=True)) / (count - 1)
+    shape = v.shape
+    scale = weight.view(shape) * (v + eps).rsqrt()
+    return Gaussian(centered * scale + bias.view(shape), x.variance * scale.square())
+
+
+class StochasticBatchNorm1d(nn.BatchNorm1d):
+    """Batch norm of a `Gaussian` (batch, features), see `normalize`; of a tensor the ordinary one.
+
+    Running statistics are those of tensors alone: distributions leave them be."""
+
+    def forward(self, x: Any) -> Any:
+        if isinstance(x, Gaussian):
+            return normalize(x, self.weight, self.bias, self.eps)
+        return super().forward(x)
+
+
+class StochasticBatchNorm2d(nn.BatchNorm2d):
+    """The same over (batch, channels, h, w)."""
+
+    def forward(self, x: Any) -> Any:
+        if isinstance(x, Gaussian):
+            return normalize(x, self.weight, self.bias, self.eps)
+        return super().forward(x)
+
+
+def log_odds(x: Gaussian) -> Tensor:
+    """`log(p/(1 − p))` of `p = P(x ≥ 0) = Φ(μ/s)`, with |μ/s| cut at `CERTAIN`, where it is ±75."""
+    z = (x.mean / x.deviation()).clamp(-CERTAIN, CERTAIN)
+    return torch.special.log_ndtr(z) - torch.special.log_ndtr(-z)
+
+
+def expected_sign(x: Gaussian) -> Tensor:
+    """`E[sign(x)] = 2Φ(μ/s) − 1 = erf(μ/(s√2))`."""
+    return torch.erf(x.mean / (x.deviation() * math.sqrt(2)))
+
+
+def relaxed_concrete(log_odds: Tensor, uniform: Tensor, temperature: float) -> Tensor:
+    """`tanh((log(p/(1−p)) + log(u/(1−u)))/2T)`, the binary concrete variable on (−1, 1) (Maddison 2017, Jang 2017)."""
+    return torch.tanh((log_odds + uniform.log() - (-uniform).log1p()) / (2 * temperature))
+
+
+def hard_concrete(log_odds: Tensor, temperature: float) -> Tensor:
+    """Forward: the sign of a binary concrete variable, +1 with probability p whatever the temperature. Backward: the
+    gradient of the variable itself (Jang 2017, the straight-through form)."""
+    relaxed = relaxed_concrete(log_odds, torch.rand_like(log_odds), temperature)
+    return StraightThrough.apply(relaxed, sign(relaxed, compute_dtype(relaxed)))
+
+
+class BinaryActivation(Quantizer):
+    """Of a `Gaussian`: the mean of its sign, or with `sampling` a sign drawn by `hard_concrete`. Of a tensor, in
+    training: tanh, the activation of the real-valued twin; in evaluation: sign."""
+
+    def __init__(self, sampling: bool, temperature: float) -> None:
+        super().__init__()
+        self.sampling = sampling
+        self.temperature = temperature
+
+    def quantize(self, x: Any) -> Tensor:
+        if isinstance(x, Gaussian):
+            return hard_concrete(log_odds(x), self.temperature) if self.sampling else expected_sign(x)
+        return torch.tanh(x) if self.training else sign(x, compute_dtype(x))
+
+
+def _norm_1d(features: int) -> nn.Module:
+    return StochasticBatchNorm1d(features, eps=BATCH_NORM_EPS, momentum=BATCH_NORM_MOMENTUM)
+
+
+def _norm_2d(channels: int) -> nn.Module:
+    return StochasticBatchNorm2d(channels, eps=BATCH_NORM_EPS, momentum=BATCH_NORM_MOMENTUM)
+
+
+@dataclass(frozen=True)
+class GaussianParts(Parts):
+    """The parts of a net that passes a `Gaussian` from a layer to its activation. Between activation and next layer
+    there are tensors alone, so that flattening needs no part of its own."""
+
+    norm1d: Callable[[int], nn.Module] = _norm_1d
+    norm2d: Callable[[int], nn.Module] = _norm_2d
+
+    def linear(self, in_features: int, out_features: int) -> nn.Module:
+        return GaussianLinear(in_features, out_features, self.weight())
+
+    def conv(self, in_channels: int, out_channels: int, kernel: int, padding: int = 0) -> nn.Module:
+        return GaussianConv2d(in_channels, out_channels, kernel, self.weight(), padding)
+
+    def pool(self, size: int) -> nn.Module:
+        return StochasticMaxPool2d(size)
