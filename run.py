@@ -6,9 +6,12 @@ python run.py --help                            methods, data sets, nets, and ev
 
 import os
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import hydra
+import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
 
@@ -18,23 +21,26 @@ from configs.settings import UserError, unknown
 from configs.whole import alone_in, check_writable
 from datamodules import DATASETS, DataModule
 from methods import METHODS, Method
-from methods.callbacks.history import TrainingError
+from methods.callbacks.history import StoppedEarlyError, TrainingError
 from methods.trainer import interruptible, pick_device, prepare
-from results.conclude import begin, conclude, fail
+from results.conclude import abandon, begin, conclude, fail
 from results.record import Record, find, record_path, run_id
 from results.summary import report
 
 CONFIGS = str(Path(__file__).parent / "configs")
 
 
-def train(config: RunConfig) -> Record:
-    """Trains one net and returns the record that it wrote; an existing record is returned as it is."""
+def train(config: RunConfig, callbacks: Sequence[pl.Callback] = (), command: str | None = None) -> Record:
+    """Trains one net and returns the record that it wrote; an existing record is returned as it is.
+
+    callbacks: Lightning's, beside the run's own; one that raises StoppedEarlyError ends the run without a record.
+    command: what the record names as the command that makes this run; null: what was typed."""
     if not config.rerun and (done := find(config)):
         print(f"skipped, the record exists (rerun=true trains again): {record_path(config)}", flush=True)
         return done
     check_writable(record_path(config))
     with alone_in(Path(config.output_dir) / run_id(config)):
-        return _train(config)
+        return _train(config, callbacks, command)
 
 
 def build(config: RunConfig, device: torch.device) -> tuple[DataModule, Method]:
@@ -55,15 +61,18 @@ def build(config: RunConfig, device: torch.device) -> tuple[DataModule, Method]:
     return data, method.to(device)
 
 
-def _train(config: RunConfig) -> Record:
+def _train(config: RunConfig, callbacks: Sequence[pl.Callback], command: str | None) -> Record:
     device = pick_device(config.device)
     data, method = build(config, device)
-    record = begin(config, method, data, device)
+    record = begin(config, method, data, device, command)
     try:
         with interruptible():
-            training = prepare(config, method, data, device, Path(config.output_dir) / record.run_id)
+            training = prepare(config, method, data, device, Path(config.output_dir) / record.run_id, callbacks)
             training.fit(method, data)
             conclude(record, config, training, method, data)
+    except StoppedEarlyError:
+        abandon()
+        raise
     except Exception as error:
         fail(record, config, error)
         raise
@@ -82,41 +91,51 @@ def app(config: DictConfig) -> float | None:
         print(report(record, record_path(run)), flush=True)
         return record.validation["error"]
     except (UserError, TrainingError, FloatingPointError) as error:
-        _complain(error)
+        complain(error)
         return None
 
 
-def _complain(error: Exception) -> None:
+def complain(error: Exception) -> None:
+    """The one line on standard error, and the exit status to come."""
     global failures
     failures += 1
     print(f"error: {error}", file=sys.stderr, flush=True)
 
 
-def main() -> int:
-    """Exit status 0, or 2 after one line that says what to put right."""
+def command_line(app: Callable[[], Any], text: Callable[[], str]) -> int:
+    """Runs Hydra's `app`, or prints the `text` of --help: exit status 0, or 2 after one line that says what to put
+    right."""
     global failures
     failures = 0
-    register()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, and the text below is ours
     try:
         if {"--help", "-h"} & set(sys.argv[1:]):
-            with hydra.initialize_config_dir(CONFIGS, version_base="1.3"):
-                defaults = hydra.compose("run")
-            print(help_text(defaults, [path.stem for path in Path(CONFIGS, "experiment").glob("*.yaml")]))
+            print(text())
         elif empty := [name for name in GROUPS if f"{name}=null" in sys.argv]:
             raise unknown(empty[0], "null", GROUPS[empty[0]])
         else:
             app()
     except UserError as error:
-        _complain(error)
+        complain(error)
     except CONFIG_ERRORS as error:
-        _complain(explain(error))
+        complain(explain(error))
     except OSError as error:
-        _complain(UserError(f"{error.filename}: {error.strerror}"))
+        complain(UserError(f"{error.filename}: {error.strerror}"))
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         return 130
     return 2 if failures else 0
+
+
+def _help() -> str:
+    with hydra.initialize_config_dir(CONFIGS, version_base="1.3"):
+        defaults = hydra.compose("run")
+    return help_text(defaults, [path.stem for path in Path(CONFIGS, "experiment").glob("*.yaml")])
+
+
+def main() -> int:
+    register()
+    return command_line(app, _help)
 
 
 if __name__ == "__main__":

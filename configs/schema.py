@@ -57,10 +57,10 @@ OUTSIDE_IDENTITY = {
 }  # fmt: skip
 
 
-def register() -> None:
+def register(schema: type[RunConfig] = RunConfig) -> None:
     """Tells Hydra the Config dataclass of every method, data set and net, so that a mistyped key is refused."""
     store = ConfigStore.instance()
-    store.store(name="schema", node=RunConfig)
+    store.store(name="schema", node=schema)
     for group, members in GROUPS.items():
         for name, member in members.items():
             store.store(group=group, name=name, node=member.Config)

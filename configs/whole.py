@@ -11,6 +11,10 @@ from filelock import FileLock, Timeout
 from .settings import UserError
 
 
+class BusyError(UserError):
+    """Another process is at it."""
+
+
 def write_whole(path: Path, content: str | bytes) -> None:
     """Writes to a temporary file beside `path`, syncs it and renames it. UserError where that cannot be done."""
     temporary = None
@@ -41,13 +45,13 @@ def check_writable(path: Path) -> None:
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Holds the run's folder for this process and clears what a killed one left there. UserError where it is held."""
+    """Holds the run's folder for this process and clears what a killed one left there. BusyError where it is held."""
     check_writable(folder / "last.ckpt")
     lock = FileLock(folder / ".lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise UserError(f"another process is training this run: {folder}") from None
+        raise BusyError(f"another process is training this run: {folder}") from None
     try:
         for stale in folder.glob(".*.tmp"):
             stale.unlink(missing_ok=True)

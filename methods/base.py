@@ -81,6 +81,7 @@ class Method(pl.LightningModule):
     latent: ClassVar[bool] = True
     flips_bits: ClassVar[bool] = False
     reconstruction: ClassVar[bool] = False
+    epochs = 1  # of the run, once there is one
 
     def __init__(self, config: Any, net: Any, input_shape: tuple[int, int, int], classes: int, loss: str) -> None:
         super().__init__()
@@ -130,15 +131,15 @@ class Method(pl.LightningModule):
             raise UserError(f"method.{name}_schedule={kind}: {error}") from error
 
     def configure_optimizers(self) -> Any:
-        epochs = self.trainer.max_epochs or 1
-        steps = int(self.trainer.estimated_stepping_batches) // epochs  # reads the data loader, where it was not yet
+        self.epochs = self.trainer.max_epochs or 1
+        steps = int(self.trainer.estimated_stepping_batches) // self.epochs  # reads the data loader first
         binary = [layer.weight for layer in binary_layers(self.net).values()]
         rest: list[Tensor] = [p for p in self.net.parameters() if not any(p is w for w in binary)]
         optimizer = Composite(self.optimizers_of(binary, rest))
         grouped = {id(p) for group in optimizer.param_groups for p in group["params"]}
         if grouped != {id(p) for p in self.net.parameters()}:
             raise RuntimeError("some parameters of the net are in no optimizer group")
-        schedules = Schedules(optimizer, self.curves(), steps, epochs, self.config.schedule_every)
+        schedules = Schedules(optimizer, self.curves(), steps, self.epochs, self.config.schedule_every)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedules, "interval": "step"}}
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:

@@ -95,14 +95,13 @@ class PBNet(ReestimatedMethod):
     @property
     def pretraining(self) -> int:
         """How many of the run's epochs train the real twin: the share asked for, but not all of them."""
-        epochs = self.trainer.max_epochs or 1
-        return min(round(self.config.pretrain * epochs), epochs - 1)
+        return min(round(self.config.pretrain * self.epochs), self.epochs - 1)
 
     def curves(self) -> dict[str, Curve]:
         rate = self.curve("lr")
 
         def of_phase(t: float) -> float:
-            start = self.pretraining / (self.trainer.max_epochs or 1)
+            start = self.pretraining / self.epochs
             return self.config.pretrain_lr if t < start else rate((t - start) / (1 - start))
 
         return {"lr": of_phase}

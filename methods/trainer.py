@@ -4,7 +4,7 @@ import logging
 import os
 import signal
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from netrc import NetrcParseError, netrc
@@ -80,8 +80,12 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def prepare(config: RunConfig, method: Method, data: Any, device: torch.device, folder: Path) -> Training:
-    """The trainer of a run whose checkpoints lie in `folder`; compiles the method's training pass where it pays."""
+def prepare(
+    config: RunConfig, method: Method, data: Any, device: torch.device, folder: Path, more: Sequence[pl.Callback] = ()
+) -> Training:
+    """The trainer of a run whose checkpoints lie in `folder`; compiles the method's training pass where it pays.
+
+    `more` callbacks are called after the history has the row of an epoch, and before the checkpoint is written."""
     _quiet()
     diagnostics = Diagnostics() if config.diagnostics else None
     data_seen = {"fingerprint": data.fingerprint}
@@ -89,7 +93,7 @@ def prepare(config: RunConfig, method: Method, data: Any, device: torch.device, 
     path = folder / "last.ckpt"
     callbacks: list[pl.Callback] = [EpochSeed(config.seed)]
     callbacks += [diagnostics] if diagnostics else []
-    callbacks += [history, Progress(history), Checkpoint(path, config.checkpoint_seconds)]
+    callbacks += [history, Progress(history), *more, Checkpoint(path, config.checkpoint_seconds)]
     logger = build_logger(config.logger)
     if logger:
         logger.log_hyperparams({k: v for k, v in asdict(config).items() if k != "logger"})

@@ -22,14 +22,14 @@ from .environment import environment, peak_memory
 from .record import Record, failed_path, record_path, run_id, save
 
 
-def begin(config: RunConfig, method: Method, data: Any, device: torch.device) -> Record:
-    """A record of what is decided before the first step."""
+def begin(config: RunConfig, method: Method, data: Any, device: torch.device, command: str | None = None) -> Record:
+    """A record of what is decided before the first step. `command` makes this run; null: the one that was typed."""
     weights = [layer.weight for layer in binary_layers(method.net).values()]
     return Record(
         run_id=run_id(config),
         status="running",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        command=_command(),
+        command=command or _command(),
         config=identity(config),
         environment=environment(device) | {"deterministic": config.deterministic},
         data={
@@ -98,6 +98,11 @@ def fail(record: Record, config: RunConfig, error: Exception) -> None:
     record.status, record.error = "failed", f"{type(error).__name__}: {error}"
     _finish_wandb(1)
     save(record, failed_path(config))
+
+
+def abandon() -> None:
+    """What a run leaves that was stopped on purpose: no record, neither done nor failed."""
+    _finish_wandb(0)
 
 
 def _mirror(record: Record, loggers: list[Any]) -> None:

@@ -18,6 +18,10 @@ class TrainingError(Exception):
     """Training cannot go on; the text says why. The run leaves a record with this error."""
 
 
+class StoppedEarlyError(Exception):
+    """A callback ended the training on purpose. The run leaves no record."""
+
+
 class History(pl.Callback):
     """Collects the row of each epoch (loss, errors, rates, flips, seconds), gives it to the logger, keeps the weights
     of the epoch with the lowest validation error (the earliest at ties). All of it is in the checkpoint, and so is

@@ -1,0 +1,81 @@
+"""How the next trial is chosen, and which trials end early."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from optuna import Study
+from optuna.distributions import BaseDistribution
+from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.trial import FrozenTrial
+
+
+class Seeded(BaseSampler):
+    """Chooses the values of trial n by `make(seed of n)`, a sampler seeded by (seed, n) alone.
+
+    What a trial tries thus depends on the trials before it, but not on the process that asks: workers do not repeat
+    one another, and an interrupted study goes on as if it had not been interrupted."""
+
+    def __init__(self, make: Callable[[int], BaseSampler], seed: int) -> None:
+        self.make, self.seed = make, seed
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        seed = np.random.SeedSequence([self.seed, trial.number]).generate_state(1)[0]
+        self.sampler = self.make(int(seed))
+        self.sampler.before_trial(study, trial)
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return self.sampler.infer_relative_search_space(study, trial)
+
+    def sample_relative(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> Any:
+        return self.sampler.sample_relative(study, trial, search_space)
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        return self.sampler.sample_independent(study, trial, param_name, param_distribution)
+
+    def after_trial(self, study: Study, trial: FrozenTrial, state: Any, values: Any) -> None:
+        self.sampler.after_trial(study, trial, state, values)
+
+
+class Grid(BaseSampler):
+    """Trial n has point n of the grid."""
+
+    def __init__(self, grid: list[dict[str, Any]]) -> None:
+        self.grid = grid
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return {}
+
+    def sample_relative(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> Any:
+        return {}
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        return self.grid[trial.number][param_name]
+
+
+def make_sampler(name: str, seed: int, grid: list[dict[str, Any]]) -> BaseSampler:
+    if name == "grid":
+        return Grid(grid)
+    if name == "random":
+        return Seeded(lambda seed: RandomSampler(seed=seed), seed)
+    # the constant liar counts what other workers are trying as bad, so that they do not all try the same
+    return Seeded(lambda seed: TPESampler(seed=seed, constant_liar=True), seed)
+
+
+def make_pruner(name: str, epochs: int) -> BasePruner:
+    """Pruners of the validation error per epoch; none of them ends a trial before a third of its epochs.
+
+    median: once five trials are complete, ends one whose lowest error so far is above their median at that epoch;
+    halving: after a third of the epochs, lets only the best third of the trials go on."""
+    third = max(1, epochs // 3)
+    pruners: dict[str, BasePruner] = {
+        "median": MedianPruner(n_startup_trials=5, n_warmup_steps=third),
+        "halving": SuccessiveHalvingPruner(min_resource=third, reduction_factor=3),
+        "none": NopPruner(),
+    }
+    return pruners[name]

@@ -1,0 +1,205 @@
+"""A sweep: one method's study, shared by any number of processes. Every trial is an ordinary run without a test.
+
+A sweep's files lie in `<output_dir>/sweeps/<study>/`: `records/` has the records of its trials, apart from those that
+tables are made of, and `trial-<n>/` the checkpoint of a trial under way. A completed trial has a record, a failed one a
+record with its error; a pruned trial has none, and the study keeps its validation errors.
+"""
+
+import hashlib
+import json
+import shutil
+import sys
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytorch_lightning as pl
+from filelock import FileLock
+from optuna.distributions import distribution_to_json
+from optuna.trial import FrozenTrial, Trial, TrialState
+from tqdm import tqdm
+
+from configs.schema import RunConfig, changed
+from configs.settings import UserError
+from methods.callbacks.history import History, StoppedEarlyError
+from results.record import record_path
+from run import train
+
+from .claims import Claims, trials_of
+from .sampling import make_pruner, make_sampler
+from .settings import SweepConfig, run_config
+from .space import Space
+from .storage import file_of, lock_folder, open_storage, shown
+from .tuned import TUNED, command_of, write_tuned
+
+STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
+
+
+class Sweep:
+    """The study of `config.method` with the search space `space`; settings that the command line gave win over those
+    that the space fixes. Its name is a hash of all that decides what is tried, but for the number of trials."""
+
+    def __init__(self, config: SweepConfig, space: Space, given: dict[str, str] | None = None) -> None:
+        fixed = {name: value for name, value in space.fixed.items() if f"method.{name}" not in (given or {})}
+        self.config, self.space = config, space
+        self.base = run_config(config, method=replace(config.method, **fixed), test=False, rerun=False)
+        self.grid = space.grid(config.trials) if config.sampler == "grid" else []
+        self.total = len(self.grid) or config.trials
+        self.name = self._name()
+        self.folder = Path(config.output_dir) / "sweeps" / self.name
+        self.url = config.storage or f"sqlite:///{config.output_dir}/sweeps/optuna.db"
+        self.path = Path(config.tuned_dir or TUNED, config.label or config.dataset.name, f"{config.method.name}.yaml")
+
+    def _name(self) -> str:
+        """`<dataset>-<net>-<method>-<hash>`."""
+        settings = changed(self.base)
+        settings["method"] = {k: v for k, v in settings["method"].items() if k not in self.space.tuned}
+        tuned = {name: distribution_to_json(values) for name, values in self.space.tuned.items()}
+        search = [self.config.sampler, self.config.pruner, self.config.search_seed, self.grid]
+        text = json.dumps([settings, tuned, search], sort_keys=True, default=str)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:10]
+        return f"{self.base.dataset.name}-{self.base.net.name}-{self.base.method.name}-{digest}"
+
+    def open(self) -> None:
+        """Opens the study, and makes it where it is new. UserError where the storage cannot be opened."""
+        locks = lock_folder(self.url, self.name, self.folder)
+        storage = open_storage(self.url, locks)
+        with FileLock(locks / "open"):
+            self.study = optuna.create_study(
+                study_name=self.name,
+                storage=storage,
+                load_if_exists=True,
+                sampler=make_sampler(self.config.sampler, self.config.search_seed, self.grid),
+                pruner=make_pruner(self.config.pruner, self.config.epochs),
+            )
+        one_disk = file_of(self.url) is not None
+        self.claims = Claims(self.study, self.total, self._suggest, locks, one_disk, self.config.takeover)
+
+    def run(self) -> int:
+        """Runs trials until the study has all of them, and returns how many this process ran; other processes may be
+        running some of them still."""
+        self.open()
+        count = 0
+        with tqdm(
+            total=self.total,
+            initial=self.ended(),
+            desc=f"{self.config.method.name} on {self.config.dataset.name}",
+            unit="trial",
+            disable=not sys.stderr.isatty(),
+            dynamic_ncols=True,
+        ) as bar:
+            while True:
+                self._show(bar)
+                with self.claims.next() as trial:
+                    if trial is None:
+                        return count
+                    self._run(trial)
+                    count += 1
+                tqdm.write(self._line(trial.number), file=sys.stdout)
+
+    # one trial
+
+    def _suggest(self, trial: Trial) -> None:
+        trial.set_user_attr("values", self.space.suggest(trial))
+
+    def trial_config(self, trial: FrozenTrial) -> RunConfig:
+        """The run of a trial: whatever a sweep was told, it reads no test set, and no record but the sweep's own."""
+        return replace(
+            self.base,
+            method=replace(self.base.method, **trial.user_attrs["values"]),
+            results_dir=str(self.folder / "records"),
+            output_dir=str(self.folder / f"trial-{trial.number}"),
+            save_weights=False,
+        )
+
+    def _run(self, trial: Trial) -> None:
+        """Trains, and tells the study. A UserError is for the user to put right: the trial waits for that."""
+        known = self.study.get_trials(deepcopy=False)[trial.number]
+        config = self.trial_config(known)
+        try:
+            record = train(config, [Report(trial, known.intermediate_values)], command_of(config))
+        except StoppedEarlyError:
+            self.study.tell(trial, state=TrialState.PRUNED)
+        except UserError:
+            raise
+        except Exception as error:
+            trial.set_user_attr("error", f"{type(error).__name__}: {error}")
+            self.study.tell(trial, state=TrialState.FAIL)
+        else:
+            trial.set_user_attr("record", str(record_path(config)))
+            self.study.tell(trial, record.validation["error"])
+        shutil.rmtree(config.output_dir, ignore_errors=True)
+
+    # what came of it
+
+    def states(self) -> Counter[str]:
+        """How many trials are `complete`, `pruned`, `failed`, `running`."""
+        return Counter(STATES.get(trial.state, "running") for trial in trials_of(self.study))
+
+    def ended(self) -> int:
+        states = self.states()
+        return states.total() - states["running"]
+
+    def best(self) -> FrozenTrial | None:
+        """The trial with the lowest validation error, the earliest at ties."""
+        complete = [trial for trial in trials_of(self.study) if trial.state == TrialState.COMPLETE]
+        return min(complete, key=lambda trial: (trial.value, trial.number), default=None)
+
+    def conclude(self) -> str:
+        """Writes the best configuration once all trials have ended, and says what came of them.
+
+        UserError where no trial was completed."""
+        states, best = self.states(), self.best()
+        counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+        heading = f"{self.config.method.name} on {self.config.dataset.name}: {states.total()} trials ({counts})"
+        if states["running"]:
+            return f"{heading}; the process that ends the last of them writes the best"
+        if not best:
+            errors = [error for trial in trials_of(self.study) if (error := trial.user_attrs.get("error"))]
+            raise UserError(f"{heading}, none to choose from" + (f"; the last error: {errors[-1]}" if errors else ""))
+        found = f"validation error {best.value:.2f} % in trial {best.number}"
+        search = f"sampler {self.config.sampler}, pruner {self.config.pruner}, search seed {self.config.search_seed}"
+        write_tuned(self.path, self.trial_config(best), self.name, states.total(), [heading, f"{found}; {search}"])
+        return (
+            f"{heading}\n  best       {found}: {_text(best)}\n"
+            f"  written    {self.path}   (python run.py +tuned={self.path.parent.name}/{self.path.stem})\n"
+            f"  records    {self.folder / 'records'}\n"
+            f"  dashboard  optuna-dashboard {shown(self.url).removeprefix('journal:')}"
+        )
+
+    def _show(self, bar: tqdm) -> None:
+        best = self.best()
+        bar.n = self.ended()
+        bar.set_postfix({"best": f"{best.value:.2f}%"} if best else {})
+
+    def _line(self, number: int) -> str:
+        trial = self.study.get_trials(deepcopy=False)[number]
+        outcome = {
+            TrialState.COMPLETE: f"validation error {trial.value or 0:.2f} %",
+            TrialState.PRUNED: f"pruned after epoch {trial.last_step}",
+        }.get(trial.state, trial.user_attrs.get("error", ""))
+        return f"trial {number} ({self.ended()}/{self.total})  {outcome}  {_text(trial)}"
+
+
+class Report(pl.Callback):
+    """Tells the study the validation error of every epoch, and ends the run where the pruner says so.
+
+    `known`: what was told before the run was interrupted."""
+
+    def __init__(self, trial: Trial, known: dict[int, float]) -> None:
+        self.trial, self.known = trial, known
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+        (history,) = (callback for callback in callbacks if isinstance(callback, History))
+        epoch = history.rows[-1]["epoch"]
+        if epoch not in self.known:
+            self.trial.report(history.rows[-1]["val_error"], epoch)
+        if epoch < (trainer.max_epochs or 0) and self.trial.should_prune():
+            raise StoppedEarlyError(f"pruned after epoch {epoch}")
+
+
+def _text(trial: FrozenTrial) -> str:
+    return " ".join(f"{name}={value}" for name, value in trial.user_attrs["values"].items())

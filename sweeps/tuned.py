@@ -1,0 +1,70 @@
+"""The best configuration as a file that run.py takes, `+tuned=<label>/<method>`, and as a command."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from configs.schema import GROUPS, RunConfig, changed
+from configs.settings import UserError
+from configs.whole import write_whole
+from run import CONFIGS
+
+TUNED = Path(CONFIGS) / "tuned"
+
+
+def settings_of(config: RunConfig) -> dict[str, Any]:
+    """All that makes this run but for its seed: the shared budget whole, the groups where they differ from defaults."""
+    settings = changed(config)
+    groups = {group: {k: v for k, v in settings.pop(group).items() if k != "name"} for group in GROUPS}
+    del settings["seed"]
+    return settings | {group: values for group, values in groups.items() if values}
+
+
+def command_of(config: RunConfig) -> str:
+    """The command that makes this very run, whatever becomes of defaults in configs/run.yaml and of tuned files."""
+    words = [f"{group}={getattr(config, group).name}" for group in GROUPS]
+    for name, value in (settings_of(config) | {"seed": config.seed}).items():
+        if isinstance(value, dict):
+            words += [f"{name}.{key}={_literal(inner)}" for key, inner in value.items()]
+        else:
+            words.append(f"{name}={_literal(value)}")
+    if not config.test:
+        words.append("test=false")
+    return shlex.join(["python", "run.py", *words])
+
+
+def _literal(value: Any) -> str:
+    """A value as Hydra's grammar reads it."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    text = str(value)
+    if isinstance(value, str) and not re.fullmatch(r"[\w./-]+", text):
+        # in its quotes a backslash is one, except before a quote
+        return "'" + re.sub(r"(\\*)('|\Z)", lambda m: 2 * m[1] + m[2].replace("'", "\\'"), text) + "'"
+    return text
+
+
+def write_tuned(path: Path, config: RunConfig, study: str, trials: int, about: list[str]) -> None:
+    """Writes the file whole. `study` and `trials` are found again by `tuned_by`, the lines `about` are for readers."""
+    defaults = {"defaults": [{f"override /{group}": getattr(config, group).name} for group in GROUPS]}
+    comment = "".join(f"# {line}\n" for line in [*about, f"study {study}, {trials} trials"])
+    parts = (OmegaConf.to_yaml(OmegaConf.create(part)) for part in (defaults, settings_of(config)))
+    write_whole(path, f"# @package _global_\n{comment}" + "\n".join(parts))
+
+
+def tuned_by(path: Path) -> tuple[str, int]:
+    """The study that a tuned file is of, and its trials; an empty name where there is no such file."""
+    found = re.search(r"^# study (\S+), (\d+) trials$", path.read_text(), re.M) if path.exists() else None
+    return (found[1], int(found[2])) if found else ("", 0)
+
+
+def tuned_method(path: Path, method: type) -> Any:
+    """The method's Config as the tuned file has it."""
+    try:
+        content = OmegaConf.select(OmegaConf.load(path), "method", default={})
+        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(method), content))
+    except Exception as error:
+        raise UserError(f"{path} is not a readable configuration: {' '.join(str(error).split())}") from error
