@@ -2,6 +2,7 @@
 
 from .base import Method
 from .bayesbinn import BayesBiNNMethod
+from .bernoulli import Bernoulli
 from .binaryconnect import BinaryConnect
 from .bnnplus import BNNPlus
 from .bop import BopMethod
@@ -23,4 +24,5 @@ METHODS: dict[str, type[Method]] = {
     "pbop": PBopMethod,
     "pbnet": PBNet,
     "bayesbinn": BayesBiNNMethod,
+    "bernoulli": Bernoulli,
 }

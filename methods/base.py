@@ -89,6 +89,7 @@ class Method(pl.LightningModule):
         self.net: nn.Module = NETS[net.name](net, self.parts(), input_shape, classes)
         self.loss = LOSSES[loss]
         self.tally = {"train": Tally(), "validation": Tally(), "test": Tally()}
+        self.measured: dict[str, float] = {}  # the method's own columns of the curves, set anew every epoch
         self.compiled = False
         with torch.no_grad():
             self.initialize()

@@ -23,7 +23,7 @@ from .binary.gaussian import (
     GaussianParts,
 )
 from .binary.layers import Parts
-from .binary.statistics import restore, statistics
+from .binary.statistics import kept_statistics, restore, statistics
 from .optim.schedule import Curve
 from .reestimated import ReestimatedMethod
 
@@ -157,12 +157,11 @@ class PBNet(ReestimatedMethod):
 
     @contextmanager
     def _drawn(self) -> Iterator[None]:
-        kept = [t.clone() for t in statistics(self.net)]
-        try:
-            self.ensemble = dict.fromkeys(torch.randint(2**31, (self.config.draws,)).tolist())
-            yield
-        finally:
-            self.ensemble = {}
-            for layer in self.random_layers:
-                layer.quantizer.seed = None
-            restore(self.net, kept)
+        with kept_statistics(self.net):
+            try:
+                self.ensemble = dict.fromkeys(torch.randint(2**31, (self.config.draws,)).tolist())
+                yield
+            finally:
+                self.ensemble = {}
+                for layer in self.random_layers:
+                    layer.quantizer.seed = None

@@ -9,7 +9,7 @@ from typing import Any
 from pytorch_lightning.trainer.states import TrainerFn
 
 from .base import Method
-from .binary.statistics import reestimate, restore, statistics
+from .binary.statistics import kept_statistics, reestimate
 
 BATCHES = 20  # enough, says Peters & Welling 2018
 
@@ -34,12 +34,9 @@ class ReestimatedMethod(Method):
     @contextmanager
     def own_statistics(self) -> Iterator[None]:
         """Within the context, batch norm has the statistics of the net as it evaluates there."""
-        kept = [buffer.clone() for buffer in statistics(self.net)]
-        try:
+        with kept_statistics(self.net):
             self.reestimate()
             yield
-        finally:
-            restore(self.net, kept)
 
     def _training_batches(self) -> Any:
         """In the order of epoch 0, whatever epoch it is: a function of the seed alone, apart from training's own."""

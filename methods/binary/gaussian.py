@@ -108,7 +108,7 @@ class GaussianConv2d(BinaryConv2d):
     input = VALUES
 
     def forward(self, x: Tensor) -> Any:
-        f = partial(F.conv2d, padding=self.padding)
+        f = partial(F.conv2d, stride=self.stride, padding=self.padding)
         return moments(f, self.weight, x, self.input) if self.quantizer.random else super().forward(x)
 
 
@@ -216,8 +216,8 @@ class GaussianParts(Parts):
     def linear(self, in_features: int, out_features: int) -> nn.Module:
         return GaussianLinear(in_features, out_features, self.weight())
 
-    def conv(self, in_channels: int, out_channels: int, kernel: int, padding: int = 0) -> nn.Module:
-        return GaussianConv2d(in_channels, out_channels, kernel, self.weight(), padding)
+    def conv(self, in_channels: int, out_channels: int, kernel: int, padding: int = 0, stride: int = 1) -> nn.Module:
+        return GaussianConv2d(in_channels, out_channels, kernel, self.weight(), padding, stride)
 
     def pool(self, size: int) -> nn.Module:
         return StochasticMaxPool2d(size)

@@ -24,16 +24,16 @@ class BinaryLinear(nn.Linear):
 
 
 class BinaryConv2d(nn.Conv2d):
-    """`y = x ∗ q(W)`: (batch, in, h, w) → (batch, out, h', w'), stride 1, zero padding, no bias."""
+    """`y = x ∗ q(W)`: (batch, in, h, w) → (batch, out, h', w'), zero padding, no bias."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel: int, quantizer: Quantizer, padding: int = 0
+        self, in_channels: int, out_channels: int, kernel: int, quantizer: Quantizer, padding: int = 0, stride: int = 1
     ) -> None:
-        super().__init__(in_channels, out_channels, kernel, padding=padding, bias=False)
+        super().__init__(in_channels, out_channels, kernel, stride=stride, padding=padding, bias=False)
         self.quantizer = quantizer
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.quantizer(self.weight), padding=self.padding)
+        return F.conv2d(x, self.quantizer(self.weight), stride=self.stride, padding=self.padding)
 
 
 BINARY_LAYERS = (BinaryLinear, BinaryConv2d)
@@ -72,8 +72,8 @@ class Parts:
     def linear(self, in_features: int, out_features: int) -> nn.Module:
         return BinaryLinear(in_features, out_features, self.weight())
 
-    def conv(self, in_channels: int, out_channels: int, kernel: int, padding: int = 0) -> nn.Module:
-        return BinaryConv2d(in_channels, out_channels, kernel, self.weight(), padding)
+    def conv(self, in_channels: int, out_channels: int, kernel: int, padding: int = 0, stride: int = 1) -> nn.Module:
+        return BinaryConv2d(in_channels, out_channels, kernel, self.weight(), padding, stride)
 
     def pool(self, size: int) -> nn.Module:
         return nn.MaxPool2d(size)

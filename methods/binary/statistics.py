@@ -1,6 +1,7 @@
 """Batch-norm statistics of a net whose weights were binarized after training: measured anew on training batches."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,16 @@ def restore(net: nn.Module, kept: list[Tensor]) -> None:
     """Puts copies of `statistics(net)` back."""
     for buffer, before in zip(statistics(net), kept, strict=True):
         buffer.copy_(before)
+
+
+@contextmanager
+def kept_statistics(net: nn.Module) -> Iterator[None]:
+    """Within the context statistics may be set anew; at its end they are what they were."""
+    kept = [buffer.clone() for buffer in statistics(net)]
+    try:
+        yield
+    finally:
+        restore(net, kept)
 
 
 @torch.no_grad()

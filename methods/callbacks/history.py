@@ -71,6 +71,7 @@ class History(pl.Callback):
             "train_error": train["error"],
             "val_loss": self.validation["loss"],
             "val_error": self.validation["error"],
+            **pl_module.measured,
             **self.hyperparameters,
             **(self.diagnostics.summary if self.diagnostics else {}),
             "seconds": self.trained - self.started,

@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from .bernoulli_cnn import BernoulliCNN
 from .mlp import MLP
 from .tiny import Tiny
 from .vgg import VGG
 
-NETS: dict[str, Any] = {"mlp": MLP, "vgg": VGG, "tiny": Tiny}
+NETS: dict[str, Any] = {"mlp": MLP, "vgg": VGG, "tiny": Tiny, "bernoulli_cnn": BernoulliCNN}

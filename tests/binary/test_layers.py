@@ -39,16 +39,16 @@ def test_binary_linear():
     assert layer.bias is None
 
 
-@pytest.mark.parametrize("padding", [0, 1])
-def test_binary_convolution(padding):
+@pytest.mark.parametrize(("padding", "stride", "size"), [(0, 1, (4, 5)), (1, 1, (6, 7)), (1, 2, (3, 4))])
+def test_binary_convolution(padding, stride, size):
     torch.manual_seed(0)
-    layer = BinaryConv2d(3, 5, 3, WeightSign(), padding)
+    layer = BinaryConv2d(3, 5, 3, WeightSign(), padding, stride)
 
     def float_layer(a, weight):
-        return F.conv2d(a, weight, padding=padding)
+        return F.conv2d(a, weight, padding=padding, stride=stride)
 
     check_against_float(layer, float_layer, (2 * torch.randn(2, 3, 6, 7)).requires_grad_())
-    assert layer(torch.zeros(2, 3, 6, 7)).shape == (2, 5, 4 + 2 * padding, 5 + 2 * padding)
+    assert layer(torch.zeros(2, 3, 6, 7)).shape == (2, 5, *size)
     assert layer.bias is None
 
 

@@ -6,12 +6,17 @@ from torch import nn
 
 from configs.settings import UserError
 from methods import METHODS
-from methods.binary.layers import BinaryConv2d, BinaryLinear, Parts, binary_layers
+from methods.binary.layers import BinaryConv2d, BinaryLinear, Parts, binary_layers, fans
 from methods.binary.sign import Activation, ActivationSign, WeightSign
 from methods.nets import NETS
 
 PARTS = Parts(WeightSign, ActivationSign)
-SMALL = {"mlp": {"width": 16, "depth": 2}, "vgg": {"width": 2}, "tiny": {"width": 4}}
+SMALL = {
+    "mlp": {"width": 16, "depth": 2},
+    "vgg": {"width": 2},
+    "tiny": {"width": 4},
+    "bernoulli_cnn": {"width": 2, "first_kernel": 4, "second_kernel": 3},
+}
 
 
 def build(name, input_shape, classes=10, parts=PARTS, device="cpu", **settings):
@@ -54,6 +59,18 @@ def test_vgg_without_padding_of_the_first_convolution():
         layer.register_forward_hook(lambda module, inputs, output: sides.append(tuple(output.shape[2:])))
     assert net(torch.randn(2, 3, 32, 32)).shape == (2, 10)
     assert sides == [(30, 30), (30, 30), (15, 15), (15, 15), (7, 7), (7, 7), (), (), ()]
+
+
+def test_net_of_the_bernoulli_slides():
+    net = build("bernoulli_cnn", (1, 24, 24))
+    assert weight_shapes(net) == [(8, 1, 6, 6), (32, 8, 10, 10), (64, 32), (80, 64), (10, 80)]
+    assert [fans(layer)[0] for layer in binary_layers(net).values()] == [36, 800, 32, 64, 80]
+    shapes = []
+    for layer in binary_layers(net).values():
+        layer.register_forward_hook(lambda module, inputs, output: shapes.append(tuple(output.shape[1:])))
+    assert net(torch.randn(2, 1, 24, 24)).shape == (2, 10)
+    assert shapes == [(8, 10, 10), (32, 1, 1), (64,), (80,), (10,)]
+    assert build("bernoulli_cnn", (1, 25, 25))(torch.randn(2, 1, 25, 25)).shape == (2, 10)
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -106,7 +123,8 @@ def test_every_layer_has_a_quantizer_of_its_own():
 
 
 @pytest.mark.parametrize(
-    ("name", "settings", "side"), [("vgg", {}, 8), ("vgg", {"first_padding": 0}, 10), ("tiny", {}, 4)]
+    ("name", "settings", "side"),
+    [("vgg", {}, 8), ("vgg", {"first_padding": 0}, 10), ("tiny", {}, 4), ("bernoulli_cnn", {}, 24)],
 )
 def test_images_that_are_too_small(name, settings, side):
     build(name, (1, side, side), width=2, **settings)

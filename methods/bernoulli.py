@@ -1,0 +1,173 @@
+"""The naive Bernoulli network: probabilities of ±1 weights and activations, trained, then hardened within the run."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from pytorch_lightning.trainer.states import TrainerFn
+from torch import Tensor, nn
+
+from configs.settings import setting
+
+from .base import MethodConfig, Tally
+from .binary.bernoulli import (
+    CERTAIN,
+    EXPECTATION,
+    LAYER_WAYS,
+    ActivationMean,
+    BernoulliParts,
+    WeightMean,
+    uncertainty,
+)
+from .binary.layers import Parts, binary_layers
+from .binary.sign import sign
+from .binary.statistics import kept_statistics
+from .optim.schedule import Curve
+from .optim.stages import BINARIZE, Stages
+from .reestimated import ReestimatedMethod
+
+
+@dataclass
+class Config(MethodConfig):
+    name: str = "bernoulli"
+    lr: float = setting(0.1, "rate of Adam for the weights' logits θ at the start of the soft stage", above=0)
+    lr_end: float = setting(0.01, "its value at the end of the soft stage", low=0)
+    lr_harden: float = setting(0.05, "its value where hardening begins; then it falls in proportion", above=0)
+    norm_rate: float = setting(0.1, "batch norm's learning rate as a multiple of that of θ", above=0)
+    how: str = setting("nominal", "how a layer has z, the probability of a sum ≥ 0, in training", choices=LAYER_WAYS)
+    tolerance: float = setting(0.03, "how=auto: largest error of a sum that is left to the CLT", above=0)
+    soft: float = setting(0.3, "share of the epochs before hardening begins", above=0, high=1)
+    binarize: str = setting("by_part", "hardens all weights in the end, layer by layer, or in parts", choices=BINARIZE)
+    activations: str = setting(
+        "hard", "while weights harden: signs with σ's gradient, or σ with T annealed", choices=("hard", "annealed")
+    )
+    temperature: float = setting(1.0, "T of the activations σ(a/T) at the start", above=0)
+    temperature_soft: float = setting(0.3, "its value at the end of the soft stage", above=0)
+    temperature_end: float = setting(0.01, "where annealed, its value as a layer's activations become signs", above=0)
+    regularizer: float = setting(0.1, "λ of mean(1 − mw²) at the end of the soft stage, from 0; 0: without", low=0)
+    regularizer_end: float = setting(2.0, "its value for a layer at the end of its hardening", above=0)
+
+
+class Bernoulli(ReestimatedMethod):
+    """naive Bernoulli net: trains probabilities of ±1 weights and activations, then hardens them to signs
+
+    Of input and weight means a layer gives `z = P(S ≥ 0)`, or what `how` says; after batch norm `2σ(a/(T + 1e-4)) − 1`
+    is the next input mean, and the last layer gives the expected sum. Weights are `mw = 2σ(θ) − 1`, θ from N(0, 1). A
+    run has a soft stage, then hardens (`optim.stages.Stages`): the logits that are largest go to ±`CERTAIN`, the others
+    are trained on. Loss: `L + (1/layers) Σ_l λ_l mean(1 − mw_l²)`.
+
+    Evaluation, validation too, is always of the fully binary net, all weights and hidden activations signs: at the end
+    of every epoch batch-norm statistics are estimated anew for that net, so the chosen checkpoint is a binary one. The
+    curves have beside its `val_error` those of the net as it trains (`val_soft_error`), of the same with its weights
+    replaced by signs (`val_weights_error`), and the share of weights that are `hardened` for good.
+
+    Source: slides, Pavlyuchenkov 2023. Differs from them: z by the nominal variance, which keeps a slope where all is
+    nearly certain (`how=auto`, `exact`, `adaptive` and `clt` give P(S ≥ 0) itself); while weights harden, activations
+    are signs with the gradient of σ(a/T) (`activations=annealed` lowers T instead); parts are of all layers at a time,
+    not of one."""
+
+    Config = Config
+
+    def parts(self) -> Parts:
+        return BernoulliParts(WeightMean, ActivationMean, how=self.config.how, tolerance=self.config.tolerance)
+
+    def initialize(self) -> None:
+        self.layers: Any = list(binary_layers(self.net).values())
+        self.activations = [m for m in self.net.modules() if isinstance(m, ActivationMean)]
+        self.layers[-1].how = EXPECTATION
+        for layer in self.layers:
+            nn.init.normal_(layer.weight)
+        self.moment = 0.0
+        self._plan(epochs=100)  # until a trainer says how many there are
+
+    def _plan(self, epochs: int) -> None:
+        self.stages = Stages(self.config.binarize, epochs, len(self.layers), self.config.soft)
+
+    def configure_optimizers(self) -> Any:
+        self._plan(self.trainer.max_epochs or 1)
+        return super().configure_optimizers()
+
+    def optimizers_of(self, binary: list[Tensor], rest: list[Tensor]) -> Any:
+        groups = [{"params": binary, "lr_scale": 1.0}, {"params": rest, "lr_scale": self.config.norm_rate}]
+        yield torch.optim.Adam(groups, lr=self.config.lr, fused=True)
+
+    def curves(self) -> dict[str, Curve]:
+        """The rate falls from lr to lr_end in the soft stage, and as a multiple of lr_harden in every span after it."""
+        c, fall = self.config, self.curve("lr")
+
+        def rate(t: float) -> float:
+            moment = round(t * self.stages.epochs, 9)
+            factor = 1 if moment < self.stages.soft_epochs else c.lr_harden / c.lr
+            return factor * fall(self.stages.stage_progress(moment))
+
+        return {"lr": rate}
+
+    def on_train_epoch_start(self) -> None:
+        counts = [round(self.stages.hardened(i, self.current_epoch) * w.numel()) for i, w in enumerate(self._logits())]
+        for logits, count in zip(self._logits(), counts, strict=True):
+            harden(logits, count)
+        self.measured["hardened"] = sum(counts) / sum(w.numel() for w in self._logits())
+
+    def _logits(self) -> list[Tensor]:
+        return [layer.weight for layer in self.layers]
+
+    def set_activations(self, moment: float) -> None:
+        """Temperatures of all activations, and which of them are signs, `moment` epochs after the run began."""
+        c, stages = self.config, self.stages
+        for i, activation in enumerate(self.activations):
+            done = stages.progress(i, moment)
+            hard = done == 1 or (c.activations == "hard" and moment >= stages.soft_epochs)
+            T = c.temperature * (c.temperature_soft / c.temperature) ** stages.soft_progress(moment)
+            if not hard:
+                T *= (c.temperature_end / c.temperature_soft) ** done
+            activation.temperature.fill_(T)
+            activation.hardened.fill_(hard)
+
+    def on_train_batch_start(self, batch: Any, index: int) -> None:
+        self.moment = self.current_epoch + index / int(self.trainer.num_training_batches)
+        self.set_activations(self.moment)
+
+    def penalty(self) -> Tensor:
+        """`(1/layers) Σ_l λ_l mean(1 − mw_l²)`; λ rises linearly in the soft stage, then geometrically in a span."""
+        c = self.config
+        total = torch.zeros((), device=self.device)
+        for i, layer in enumerate(self.layers if c.regularizer else []):
+            strength = c.regularizer * self.stages.soft_progress(self.moment)
+            strength *= (c.regularizer_end / c.regularizer) ** self.stages.progress(i, self.moment)
+            total = total + strength / len(self.layers) * uncertainty(layer.quantizer.mean(layer.weight))
+        return total
+
+    def on_validation_epoch_end(self) -> None:
+        if self.trainer.state.fn != TrainerFn.FITTING:
+            return
+        for name, context in (("soft", self.as_trained()), ("weights", self.as_trained(weights=False))):
+            tally, no_loss = Tally(), torch.zeros((), device=self.device)
+            with context, self.trainer.precision_plugin.forward_context():
+                self.reestimate()
+                for x, y in self.trainer.val_dataloaders or []:
+                    tally.add(no_loss, self.predict(x.to(self.device)), y.to(self.device))
+            self.measured[f"val_{name}_error"] = tally.take()["error"]
+
+    @contextmanager
+    def as_trained(self, weights: bool = True) -> Iterator[None]:
+        """Within the context evaluation has the activations of the present moment of training, and with `weights` its
+        weights too. Batch-norm statistics may be set for that; they are as before at its end."""
+        quantizers: list[Any] = [*self.activations, *(layer.quantizer for layer in self.layers if weights)]
+        with kept_statistics(self.net):
+            try:
+                for quantizer in quantizers:
+                    quantizer.soft = True
+                yield
+            finally:
+                for quantizer in quantizers:
+                    quantizer.soft = False
+
+
+@torch.no_grad()
+def harden(logits: Tensor, count: int) -> None:
+    """Sets the `count` logits of largest size to ±CERTAIN by their sign, in place: no gradient reaches them again."""
+    flat = logits.view(-1)
+    chosen = flat.abs().topk(count).indices
+    flat[chosen] = CERTAIN * sign(flat[chosen])

@@ -1,0 +1,58 @@
+"""The stages of a net that is trained soft and then hardened: how far each layer is at any moment of the run."""
+
+from dataclasses import dataclass
+
+BINARIZE = ("at_once", "by_layer", "by_part")
+
+
+@dataclass(frozen=True)
+class Stages:
+    """A run of `epochs` epochs begins with a soft stage: the share `soft` of them, rounded, at least one. After it
+    layers are hardened, all of them in one span, but with `by_layer` each in its own: front to back, about equally
+    long, and some empty in a run of few epochs.
+
+    A moment is the number of epochs since the run began. Weights are hardened where an epoch starts: with `by_part` a
+    part of every layer at each start within the span, the rest at the last; else all of a layer at the first start
+    behind its span (behind the last one there is none: evaluation takes the signs anyway)."""
+
+    binarize: str
+    epochs: int
+    layers: int
+    soft: float
+
+    @property
+    def soft_epochs(self) -> int:
+        return max(1, min(round(self.soft * self.epochs), self.epochs))
+
+    def span(self, layer: int) -> tuple[int, int]:
+        """The epochs [first, end) in which `layer` is being hardened."""
+        first, length = self.soft_epochs, self.epochs - self.soft_epochs
+        if self.binarize != "by_layer":
+            return first, self.epochs
+        return first + layer * length // self.layers, first + (layer + 1) * length // self.layers
+
+    def progress(self, layer: int, moment: float) -> float:
+        """The share of the layer's span that has passed: 0 before it, 1 behind it."""
+        first, end = self.span(layer)
+        if moment >= end:
+            return 1.0
+        return (moment - first) / (end - first) if moment > first else 0.0
+
+    def hardened(self, layer: int, epoch: int) -> float:
+        """The share of the layer's weights that are ±1 for good from the start of `epoch` on.
+
+        In parts: `1 − (1 − k/n)²` at the k-th of the span's n starts, so that the last to go go slowly."""
+        first, end = self.span(layer)
+        if self.binarize == "by_part" and first <= epoch < end:
+            return 1 - (1 - (epoch - first + 1) / (end - first)) ** 2
+        return float(epoch >= end)
+
+    def soft_progress(self, moment: float) -> float:
+        """The share of the soft stage that has passed, 1 after it."""
+        return min(1.0, moment / self.soft_epochs)
+
+    def stage_progress(self, moment: float) -> float:
+        """The share of the present stage, the soft one or a span, that has passed, in [0, 1)."""
+        stages = [(0, self.soft_epochs), *(self.span(layer) for layer in range(self.layers))]
+        first, end = next(stage for stage in stages if stage[0] <= moment < stage[1])
+        return (moment - first) / (end - first)
