@@ -20,7 +20,7 @@ def test_a_trained_net_holds_the_statistics_of_what_it_evaluates(name, fit):
     assert BATCHES >= 3  # so that all three batches were seen
     method.reestimate()
     assert all(torch.equal(a, b) for a, b in zip(statistics(method.net), held, strict=True))
-    conv, pool, norm = method.eval().net[:3]
+    conv, pool, norm, *_ = method.eval().net
     with torch.no_grad():
         pooled = pool(conv(x)).double().numpy().reshape(3, 20, 8, 4)
     np.testing.assert_allclose(norm.running_mean, pooled.mean((0, 1, 3)), atol=1e-5)
