@@ -79,7 +79,9 @@ def test_columns_of_the_curves(activations, configure, assemble):
     curves = load(record_path(config)).curves
     shown = [curves[name][-1] for name in ("val_soft_error", "val_weights_error", "val_error")]
 
-    batches = [x for x, _ in run.data.train_dataloader()][:20]
+    loader = run.data.train_dataloader()
+    loader.set_epoch(0)
+    batches = [x for x, _ in loader][:20]
     assert len(batches) == 20
     (images, labels) = splits(run.data)["validation"]
     for name, soft in (("val_soft_error", True), ("val_weights_error", False)):

@@ -45,9 +45,10 @@ def start_and_kill(arguments: list[str], checkpoint: Path, after: int) -> None:
             assert child.poll() is None, "the run ended before it could be killed"
             time.sleep(0.002)
             try:
-                stamp = os.stat(checkpoint).st_ino, os.stat(checkpoint).st_mtime_ns
+                found = os.stat(checkpoint)
             except FileNotFoundError:
                 continue
+            stamp = found.st_ino, found.st_mtime_ns
             if stamp != last:
                 seen, last = seen + 1, stamp
         child.send_signal(signal.SIGKILL)
