@@ -15,6 +15,7 @@ SAMPLE = 2048  # weights per layer that are followed step by step
 WINDOW = 10  # steps within which a flip back counts as a flip-flop
 AVERAGE_RATE = 0.01  # of the moving average of the gradient that agreement is measured against
 SATURATED = 0.99
+BINS = 20  # of the histogram of weight means, over [−1, 1]
 
 
 class Diagnostics(pl.Callback):
@@ -27,15 +28,17 @@ class Diagnostics(pl.Callback):
       end of the epoch, of those with m ≠ 0: ½ is chance, 1 means that no weight wants to flip;
     - `saturation`: share of all latent weights with |W| ≥ 0.99, of probabilities with |2p − 1| ≥ 0.99 (exact); absent
       where there is no latent weight;
+    - `histogram`, beside it: shares of all weights whose latent value W, or mean 2p − 1, lies in each of `BINS` equal
+      parts of [−1, 1]; what is outside counts in the outermost;
     - `blocked`, of bit-flip methods: of the sampled weights whose moving average m asks for a flip (sign(m) = sign(w)),
       the share that the threshold τ held back, over all steps; `moment_to_threshold`: rms of what the rule compares
       with τ (m, or m/√v), over τ, at the end of the epoch.
 
-    `summary` has the mean of each over all weights of the net (of layers by size), for the curves."""
+    `summary` has the mean of each (but the histogram) over all weights of the net (of layers by size), for the curves."""
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
-        self.layers: dict[str, dict[str, list[float]]] = {}
+        self.layers: dict[str, dict[str, list[Any]]] = {}
         self.summary: dict[str, float] = {}
         self.state: dict[str, Any] = {}
 
@@ -107,7 +110,7 @@ class Diagnostics(pl.Callback):
         never = (self.state["last_flip"] < 0).float().split(self.sizes)
         agrees = (self.state["positive"] == (self.state["average"] < 0)).split(self.sizes)
         moved = (self.state["average"] != 0).split(self.sizes)
-        rows: dict[str, dict[str, float]] = {}
+        rows: dict[str, dict[str, Any]] = {}
         for i, (name, weight) in enumerate(self.weights.items()):
             rows[name] = {
                 "flip_rate": flips[i] / (self.sizes[i] * self.epoch_steps),
@@ -119,6 +122,8 @@ class Diagnostics(pl.Callback):
             rows[name]["net_flips"] = ((mean >= 0) ^ self.before[name]).float().mean().item()
             if pl_module.latent:
                 rows[name]["saturation"] = (mean.abs() >= SATURATED).float().mean().item()
+                bins = ((mean.detach().nan_to_num().flatten() + 1) * (BINS / 2)).floor().clamp(0, BINS - 1).long()
+                rows[name]["histogram"] = (bins.bincount(minlength=BINS) / mean.numel()).tolist()
             if pl_module.flips_bits:
                 moment = pl_module.flip_moment(weight, self.sample[name])
                 rows[name]["blocked"] = blocked[i] / wanted[i] if wanted[i] else 0.0
@@ -128,6 +133,7 @@ class Diagnostics(pl.Callback):
         self.summary = {
             key: sum(share * row[key] for share, row in zip(self.share.tolist(), rows.values(), strict=True))
             for key in next(iter(rows.values()))
+            if key != "histogram"
         }
 
     def state_dict(self) -> dict[str, Any]:

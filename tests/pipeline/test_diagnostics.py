@@ -63,6 +63,14 @@ def recompute(weights, gradients, steps_per_epoch, latent, window=10):
     return result
 
 
+def shares(weights):
+    """How many of the weights lie in each twentieth of [−1, 1], one weight at a time."""
+    counts = [0] * 20
+    for w in weights:
+        counts[min(max(math.floor((float(w) + 1) * 10), 0), 19)] += 1
+    return np.array(counts) / len(weights)
+
+
 def tracked(run):
     tracker = Tracker()
     run.training.trainer.callbacks[:0] = [tracker]
@@ -83,6 +91,10 @@ def test_small_layers_are_followed_whole(method, configure, assemble):
         for name in tracker.weights
     }
     assert sum(sum(rows["flip_flop"]) for rows in expected.values()) > 0
+    for name, weights in tracker.weights.items():
+        found = record.diagnostics[name].get("histogram", [])
+        wanted = [shares(weights[(epoch + 1) * steps]) for epoch in range(3)] if run.method.latent else []
+        np.testing.assert_allclose(found, wanted, atol=1e-7)
     for name, rows in expected.items():
         for quantity, values in rows.items():
             assert record.diagnostics[name][quantity] == pytest.approx(values, rel=1e-5), (name, quantity)
