@@ -34,7 +34,7 @@ class Diagnostics(pl.Callback):
       the share that the threshold τ held back, over all steps; `moment_to_threshold`: rms of what the rule compares
       with τ (m, or m/√v), over τ, at the end of the epoch.
 
-    `summary` has the mean of each (but the histogram) over all weights of the net (of layers by size), for the curves."""
+    `summary` has the mean of each but the histogram over all weights of the net (layers by size), for the curves."""
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
