@@ -2,14 +2,17 @@
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.figure import Figure
 
+from analysis import bernoulli, studies
+from analysis.curves import error_while_training, flip_rates, performance_profile
 from analysis.render import FORMATS
 from analysis.select import load_runs
-from analysis.studies import STUDIES
 from analysis.tables import SOURCES, cells, costs, error_table, overview, ranking
 from configs.whole import write_whole
 
@@ -24,10 +27,29 @@ def tables(runs: pd.DataFrame, published: pd.DataFrame) -> dict[str, pd.DataFram
     result |= {f"source_{name}": error_table(table, published, name) for name in SOURCES}
     if len(table):
         result["costs"] = costs(table, TARGET)
-        for dataset, net in sorted({(cell["dataset"], cell["net"]) for _, cell in table.iterrows()}):
-            if ((table["dataset"] == dataset) & (table["net"] == net)).sum() > 1:
-                result[f"ranking_{_file_name(f'{dataset} {net}')}"] = ranking(table, dataset, net)
+        for dataset, net in compared(table):
+            result[f"ranking_{_file_name(f'{dataset} {net}')}"] = ranking(table, dataset, net)
     return result
+
+
+def figures(runs: pd.DataFrame) -> Iterator[tuple[str, Figure | None]]:
+    """File name and figure, None where no record is of it; one after the other, to be closed before the next."""
+    for name, draw in (studies.STUDIES | bernoulli.FIGURES).items():
+        yield name, draw(runs)
+    table = cells(runs)
+    yield "performance_profile", performance_profile(table)
+    for dataset, net in compared(table):
+        name = _file_name(f"{dataset} {net}")
+        yield f"errors_{name}", error_while_training(table, dataset, net)
+        yield f"flips_{name}", flip_rates(table, dataset, net)
+
+
+def compared(table: pd.DataFrame) -> list[tuple[str, str]]:
+    """The data sets and nets that two methods or more were run on."""
+    if table.empty:
+        return []
+    counts = table.groupby(["dataset", "net"])["key"].nunique()
+    return [(str(dataset), str(net)) for dataset, net in counts[counts > 1].index]
 
 
 def _file_name(text: str) -> str:
@@ -50,8 +72,7 @@ def main() -> int:
         for suffix, render in FORMATS.items():
             write_whole(args.out / "tables" / f"{name}.{suffix}", render(table))
         print(f"table   {args.out / 'tables' / name}.{{{','.join(FORMATS)}}}")
-    for name, draw in () if args.tables_only else STUDIES.items():
-        figure = draw(runs)
+    for name, figure in () if args.tables_only else figures(runs):
         path = args.out / "figures" / f"{name}.png"
         if figure is None:
             print(f"figure  {name}: no records of it yet")

@@ -28,14 +28,16 @@ def load_runs(results: Path) -> pd.DataFrame:
 
     Columns: the settings by their dotted names (`method.name`, `net.width`, `epochs`, `seed` …); `setting`, a text of
     all but the seed; `run_id`, `label`, `best_epoch`; `validation.error`, `test.error` and what else the record has of
-    each split; `cost.…`, `model.…`; and `curves`, the record's own mapping. What a record lacks is missing (NaN)."""
+    each split; `cost.…`, `model.…`; and `curves` and `diagnostics`, the record's own mappings. What a record lacks is
+    missing (NaN)."""
     rows = []
     for path in sorted(results.glob("*/*.json")):
         if path.name.endswith(".failed.json"):
             continue
         record = json.loads(path.read_text())
         row = flat(record["config"]) | {"run_id": record["run_id"], "best_epoch": record["best_epoch"]}
-        row |= {"label": record["data"]["label"], "curves": record["curves"], "setting": _setting(record["config"])}
+        row |= {"label": record["data"]["label"], "setting": _setting(record["config"])}
+        row |= {name: record[name] for name in ("curves", "diagnostics")}
         for part in (*SPLITS, "cost", "model"):
             row |= flat(record[part] or {}, f"{part}.")
         rows.append(row)

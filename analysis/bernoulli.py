@@ -1,0 +1,78 @@
+"""The naive Bernoulli network's own figures, from the records of `python run.py -m +experiment=bernoulli_mnist
+method=bernoulli,ste,real seed=0,1,2`."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from analysis.select import epochs_of, of_experiment, settings_of, where
+
+STAGES = {
+    "val_soft_error": "as it trains",
+    "val_weights_error": "weights made signs, activations as they train",
+    "val_error": "fully binary: weights and activations signs",
+}
+
+
+def stages(runs: pd.DataFrame) -> Figure | None:
+    """Validation error of the net through training and binarization: as it trains, with its weights made signs, and
+    fully binary; mean and standard deviation of the seeds. Below, the share of weights that are hardened for good.
+
+    Horizontal lines are `ste` and `real` of the same net, data and epochs at their chosen epochs."""
+    found = where(runs, **settings_of("bernoulli_mnist") | {"method.name": ["bernoulli", "ste", "real"]})
+    chosen = where(found, **{"method.name": "bernoulli"})
+    if chosen.empty:
+        return None
+    curves = epochs_of(chosen, "seed")
+    figure, axes = plt.subplots(
+        2, 1, figsize=(8, 5.4), sharex=True, layout="constrained", gridspec_kw={"height_ratios": (4, 1)}
+    )
+    for column, label in STAGES.items():
+        sns.lineplot(curves, x="epoch", y=column, errorbar="sd", label=label, ax=axes[0])
+    for method, style in (("ste", "--"), ("real", ":")):
+        other = where(found, **{"method.name": method})
+        if len(other):
+            error = other["validation.error"].mean()
+            axes[0].axhline(error, color="black", linestyle=style, linewidth=1, label=f"{method}, chosen epoch")
+    axes[0].set(yscale="log", ylabel="validation error, %")
+    axes[0].set_yticks(ticks := [1, 2, 3, 5, 10, 20, 50], [f"{t:g}" for t in ticks])
+    axes[0].minorticks_off()
+    axes[0].legend(fontsize=8)
+    sns.lineplot(curves, x="epoch", y="hardened", color="black", ax=axes[1])
+    axes[1].set(xlabel="epoch", ylabel="hardened", ylim=(0, 1.05))
+    figure.suptitle(f"bernoulli, MNIST (pixels ±1, 24×24), {chosen['seed'].nunique()} seeds")
+    return figure
+
+
+def probabilities(runs: pd.DataFrame) -> Figure | None:
+    """Histogram of weight probabilities over epochs, a panel a layer: colour is the share of weights (logarithmic)
+    whose P(w = +1) lies there. Of the lowest seed."""
+    chosen = of_experiment(runs, "bernoulli_mnist")
+    if chosen.empty:
+        return None
+    layers = chosen.sort_values("seed").iloc[0]["diagnostics"]
+    figure, axes = plt.subplots(1, len(layers), figsize=(2.6 * len(layers), 3.6), sharey=True, layout="constrained")
+    for ax, (name, rows) in zip(np.atleast_1d(axes), layers.items(), strict=True):
+        shares = np.array(rows["histogram"]).T
+        epochs = shares.shape[1]
+        image = ax.pcolormesh(
+            np.arange(epochs + 1) + 0.5,
+            np.linspace(0, 1, len(shares) + 1),
+            np.maximum(shares, 1e-4),
+            norm="log",
+            cmap="viridis",
+        )
+        image.set_clim(1e-4, 1)
+        ax.set(title=f"layer {name}", xlabel="epoch")
+    np.atleast_1d(axes)[0].set_ylabel("P(w = +1)")
+    figure.colorbar(image, ax=axes, label="share of the layer's weights")
+    return figure
+
+
+FIGURES = {"bernoulli_stages": stages, "bernoulli_probabilities": probabilities}

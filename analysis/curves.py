@@ -1,0 +1,105 @@
+"""Figures of every data set and net: error while training with bands over seeds, flip rates, performance profile."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from analysis.select import epochs_of
+from methods import METHODS
+
+BAND = "sd"  # of the seeds, beside their mean
+_COLOURS = sns.color_palette("tab10")
+PALETTE = {"real": (0, 0, 0)} | {k: _COLOURS[i % 10] for i, k in enumerate(key for key in METHODS if key != "real")}
+
+
+def curves_of(table: pd.DataFrame, dataset: str, net: str) -> pd.DataFrame:
+    """One row per method, seed and epoch of the cells of one data set and net; `elapsed` is the mean of the seeds, so
+    that they share an x."""
+    chosen = table[(table["dataset"] == dataset) & (table["net"] == net)]
+    parts = [epochs_of(cell["runs"], "seed").assign(method=cell["key"]) for _, cell in chosen.iterrows()]
+    curves = pd.concat(parts, ignore_index=True)
+    return curves.assign(elapsed=curves.groupby(["method", "epoch"])["elapsed"].transform("mean"))
+
+
+def error_while_training(table: pd.DataFrame, dataset: str, net: str) -> Figure:
+    """Validation error against epochs and against seconds: mean and standard deviation over seeds.
+
+    Seconds are of whatever machine a run had, and of what else that did; benchmarks/ compares times."""
+    curves = curves_of(table, dataset, net)
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), sharey=True, layout="constrained")
+    for ax, (x, label) in zip(axes, (("epoch", "epoch"), ("elapsed", "seconds")), strict=True):
+        _lines(curves, x, "val_error", ax, legend=ax is axes[1])
+        ax.set(xlabel=label, ylabel="validation error, %")
+    axes[0].set_yscale("log")  # once all is drawn: on a logarithmic axis seaborn's means are of logarithms
+    axes[1].set_xscale("log")
+    _percent_ticks(axes[0], curves["val_error"])
+    sns.move_legend(axes[1], "center left", bbox_to_anchor=(1, 0.5), title=None, frameon=False)
+    figure.suptitle(f"{dataset}, {net}: mean and standard deviation of the seeds")
+    return figure
+
+
+def flip_rates(table: pd.DataFrame, dataset: str, net: str) -> Figure:
+    """Share of the binary weights that flip in a step, mean of every epoch: how fast a net settles.
+
+    An epoch without a flip has no place on the logarithmic axis, and no point."""
+    curves = curves_of(table, dataset, net)
+    curves = curves[curves["method"] != "real"]
+    curves = curves.assign(flip_rate=curves["flip_rate"].where(curves["flip_rate"] > 0))
+    figure, ax = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    _lines(curves, "epoch", "flip_rate", ax)
+    ax.set(yscale="log", xlabel="epoch", ylabel="flips per weight and step", title=f"{dataset}, {net}")
+    sns.move_legend(ax, "center left", bbox_to_anchor=(1, 0.5), title=None, frameon=False)
+    return figure
+
+
+def performance_profile(table: pd.DataFrame) -> Figure | None:
+    """For every method, the share of settings (data set and net) whose mean test error is at most r times the lowest.
+
+    Of nets with binary activations, on settings that three methods or more were run on; a setting that a method has no
+    record of counts as never solved (Dolan & Moré 2002, doi 10.1007/s101070100263). None without such a setting."""
+    ratios = error_ratios(table)
+    if ratios.empty:
+        return None
+    figure, ax = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    finite = ratios.to_numpy()[np.isfinite(ratios.to_numpy())]
+    right = 1.05 * finite.max()
+    for method, row in ratios.iterrows():
+        solved = np.sort(row.dropna().to_numpy())
+        x = np.concatenate([[1.0], solved, [right]])
+        y = np.concatenate([[0.0], np.arange(1, len(solved) + 1), [len(solved)]]) / ratios.shape[1]
+        ax.step(x, y, where="post", label=method, color=PALETTE[str(method)])
+    ax.set(xlabel="r: test error over the lowest", ylabel="share of settings solved within r", ylim=(0, 1.02))
+    ax.set_title(f"{ratios.shape[1]} settings: {'; '.join(ratios.columns)}", fontsize=8, wrap=True)
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    return figure
+
+
+def error_ratios(table: pd.DataFrame) -> pd.DataFrame:
+    """Method × setting: mean test error over the setting's lowest, NaN where there is no record."""
+    if table.empty:
+        return pd.DataFrame()
+    binary = table[table["binary_activations"] & table["binary_weights"]]
+    binary = binary.assign(setting=binary["dataset"] + ", " + binary["net"])
+    wide = binary.pivot_table(index="key", columns="setting", values="mean")
+    wide = wide.loc[[key for key in METHODS if key in wide.index], wide.notna().sum() >= 3]
+    return (wide / wide.min()).dropna(how="all")
+
+
+def _lines(curves: pd.DataFrame, x: str, y: str, ax: plt.Axes, legend: bool = True) -> None:
+    order = [key for key in METHODS if key in set(curves["method"])]
+    style = {"hue": "method", "hue_order": order, "palette": PALETTE, "errorbar": BAND, "legend": legend}
+    sns.lineplot(curves, x=x, y=y, ax=ax, **style)
+
+
+def _percent_ticks(ax: plt.Axes, errors: pd.Series) -> None:
+    """Ticks 1, 2, 5 of each decade that the errors reach, written out."""
+    ticks = [m * 10.0**e for e in range(-1, 3) for m in (1, 2, 5)]
+    within = [t for t in ticks if errors.min() / 2 <= t <= errors.max() * 2]
+    ax.set_yticks(within, [f"{t:g}" for t in within])
+    ax.minorticks_off()
