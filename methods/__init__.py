@@ -1,28 +1,38 @@
-"""The registry: the methods that the benchmark compares, in the order of its rows. A new method is one line here."""
+"""The registry: the methods that the benchmark compares. A file of this folder that defines one puts it there."""
+
+import importlib
+import pkgutil
 
 from .base import Method
-from .bayesbinn import BayesBiNNMethod
-from .bernoulli import Bernoulli
-from .binaryconnect import BinaryConnect
-from .bnnplus import BNNPlus
-from .bop import BopMethod
-from .bop2nd import Bop2ndMethod
-from .pbnet import PBNet
-from .pbop import PBopMethod
-from .real import Real
-from .ste import STE
-from .ste_shift import STEShift
 
-METHODS: dict[str, type[Method]] = {
-    "real": Real,
-    "binaryconnect": BinaryConnect,
-    "ste": STE,
-    "ste_shift": STEShift,
-    "bnnplus": BNNPlus,
-    "bop": BopMethod,
-    "bop2nd": Bop2ndMethod,
-    "pbop": PBopMethod,
-    "pbnet": PBNet,
-    "bayesbinn": BayesBiNNMethod,
-    "bernoulli": Bernoulli,
-}
+# of the rows of tables and lists; a method that is not named here comes after these
+ORDER = (
+    "real",
+    "binaryconnect",
+    "ste",
+    "ste_shift",
+    "bnnplus",
+    "bop",
+    "bop2nd",
+    "pbop",
+    "pbnet",
+    "bayesbinn",
+    "bernoulli",
+)
+
+
+def _methods() -> dict[str, type[Method]]:
+    """Key → class: of every module here the `Method` defined in it whose Config's `name` is the module's own."""
+    found: dict[str, type[Method]] = {}
+    for _, key, is_package in pkgutil.iter_modules(__path__):
+        if is_package or key == "trainer":  # which needs the registry itself
+            continue
+        module = importlib.import_module(f"{__name__}.{key}")
+        classes = [c for c in vars(module).values() if isinstance(c, type) and c.__module__ == module.__name__]
+        for value in classes:
+            if issubclass(value, Method) and getattr(vars(value).get("Config"), "name", None) == key:
+                found[key] = value
+    return {key: found[key] for key in (*ORDER, *sorted(found.keys() - set(ORDER)))}
+
+
+METHODS = _methods()

@@ -1,0 +1,41 @@
+"""The method of CONTRIBUTING.md, dropped into a copy of the code, appears in a suite and in the tables."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+ROOT = Path(__file__).parent.parent.parent
+CODE = ("run.py", "configs", "methods", "datamodules", "sweeps", "results", "analysis")
+COMMANDS = """
+import sys
+import sweeps.suite, analysis.__main__
+sys.argv = ["suite", *sys.argv[1:]]
+assert sweeps.suite.main() == 0
+sys.argv = ["analysis", "--tables-only"]
+assert analysis.__main__.main() == 0
+"""
+
+
+def test_a_new_file_is_all_it_takes(tmp_path):
+    for name in CODE:
+        source = ROOT / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, tmp_path / name)
+    shutil.rmtree(tmp_path / "results/runs")
+    shutil.rmtree(tmp_path / "analysis/tables")
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.S)
+    (tmp_path / "methods/approxsign.py").write_text(example)
+    size = ["net.width=8", "net.depth=1", "epochs=1", "trials=1", "device=cpu", "compile=false"]
+    words = ["suite=digits", "methods=[ste,approxsign]", "seeds=[1,2]", *size]
+    command = [sys.executable, "-c", COMMANDS, *words]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^  approxsign +untuned +2/2 +done$", done.stdout, re.M)
+    (ranking,) = (tmp_path / "analysis/tables").glob("ranking_*.csv")
+    table = pd.read_csv(ranking)
+    assert set(table["method"]) == {"ste", "approxsign"}
+    assert table["n"].tolist() == [2, 2]
