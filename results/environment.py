@@ -28,8 +28,8 @@ def environment(device: torch.device) -> dict[str, Any]:
         "device": str(device.type),
         "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         "commit": commit,
-        # records of earlier runs are results, not code: they do not make a checkout dirty
-        "dirty": bool(_git("status", "--porcelain", "--", ".", ":!results/runs")) if commit else None,
+        # records and tuned files are results, not code (a record has all its settings): they make no checkout dirty
+        "dirty": bool(_git("status", "--porcelain", "--", ".", ":!results/runs", ":!configs/tuned")) if commit else None,
     }
 
 
