@@ -14,6 +14,8 @@ import torch
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "numpy")
 ROOT = Path(__file__).resolve().parent.parent
 
+RESULTS = (":!results/runs", ":!configs/tuned")  # folders that git is to leave out
+
 
 def environment(device: torch.device) -> dict[str, Any]:
     """Versions, machine and commit as plain values; a value that cannot be had is None."""
@@ -28,8 +30,8 @@ def environment(device: torch.device) -> dict[str, Any]:
         "device": str(device.type),
         "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         "commit": commit,
-        # records and tuned files are results, not code (a record has all its settings): they make no checkout dirty
-        "dirty": bool(_git("status", "--porcelain", "--", ".", ":!results/runs", ":!configs/tuned")) if commit else None,
+        # records and tuned files are results, not code, and a record has all its settings
+        "dirty": bool(_git("status", "--porcelain", "--", ".", *RESULTS)) if commit else None,
     }
 
 

@@ -36,6 +36,7 @@ from .study import Sweep
 from .tuned import TUNED, command_of, tuned_by, tuned_method, write_tuned
 
 UNTUNED = "untuned"  # in place of a study's name
+LIKE = ("dataset", "net", "batch_size", "limit_train")  # settings that make an epoch as long as another
 
 
 class Entry:
@@ -118,7 +119,7 @@ class Entry:
         """How long a run took by the records of this method on this data set and net, brought to the suite's epochs."""
         folders = [Path(self.config.results_dir) / self.name]
         folders += [self.sweep.folder / "records" / self.name] if self.sweep else []
-        like = {name: identity(run_config(self.config))[name] for name in ("dataset", "net", "batch_size")}
+        like = {name: identity(run_config(self.config))[name] for name in LIKE}
         found = []
         for path in (path for folder in folders for path in folder.glob("*.json")):
             with suppress(UserError):  # an estimate does without a record that cannot be read
