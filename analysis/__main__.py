@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from analysis import bernoulli, studies
 from analysis.curves import error_while_training, flip_rates, performance_profile
 from analysis.render import FORMATS
-from analysis.select import load_runs
+from analysis.select import RESULTS, load_runs
 from analysis.tables import SOURCES, cells, costs, error_table, overview, ranking
 from configs.whole import write_whole
 
@@ -58,7 +58,7 @@ def _file_name(text: str) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m analysis", description=__doc__)
-    parser.add_argument("--results", type=Path, default=HERE.parent / "results")
+    parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--out", type=Path, default=HERE)
     parser.add_argument("--tables-only", action="store_true", help="draw no figures")
     args = parser.parse_args()

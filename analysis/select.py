@@ -1,6 +1,7 @@
 """Records → rows: which runs a table or a figure is made of."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,9 @@ from typing import Any
 import pandas as pd
 from omegaconf import OmegaConf
 
-EXPERIMENTS = Path(__file__).parent.parent / "configs" / "experiment"
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "results"
+EXPERIMENTS = ROOT / "configs" / "experiment"
 SPLITS = ("validation", "test")
 
 
@@ -27,21 +30,31 @@ def load_runs(results: Path) -> pd.DataFrame:
     """A row for each finished record under `results`, in the order of run ids.
 
     Columns: the settings by their dotted names (`method.name`, `net.width`, `epochs`, `seed` …); `setting`, a text of
-    all but the seed; `run_id`, `label`, `best_epoch`; `validation.error`, `test.error` and what else the record has of
-    each split; `cost.…`, `model.…`; and `curves` and `diagnostics`, the record's own mappings. What a record lacks is
-    missing (NaN)."""
+    all but the seed; `failed`, how many runs of this setting failed; `run_id`, `label`, `best_epoch`;
+    `validation.error`, `test.error` and what else the record has of each split; `cost.…`, `model.…`; and `curves` and
+    `diagnostics`, the record's own mappings. What a record lacks is missing (NaN)."""
     rows = []
-    for path in sorted(results.glob("*/*.json")):
-        if path.name.endswith(".failed.json"):
-            continue
+    failed = failures(results)
+    for path in _records(results):
         record = json.loads(path.read_text())
         row = flat(record["config"]) | {"run_id": record["run_id"], "best_epoch": record["best_epoch"]}
         row |= {"label": record["data"]["label"], "setting": _setting(record["config"])}
         row |= {name: record[name] for name in ("curves", "diagnostics")}
+        row["failed"] = failed[row["setting"]]
         for part in (*SPLITS, "cost", "model"):
             row |= flat(record[part] or {}, f"{part}.")
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def failures(results: Path) -> Counter[str]:
+    """Setting → how many of its runs failed and have not succeeded since."""
+    records = (json.loads(path.read_text()) for path in _records(results, failed=True))
+    return Counter(_setting(record["config"]) for record in records)
+
+
+def _records(results: Path, failed: bool = False) -> list[Path]:
+    return [path for path in sorted(results.glob("*/*.json")) if path.name.endswith(".failed.json") == failed]
 
 
 def _setting(config: dict[str, Any]) -> str:

@@ -34,8 +34,9 @@ def cells(runs: pd.DataFrame) -> pd.DataFrame:
     """One row for each method, data set and net: the runs of one setting, all that differs being the seed.
 
     Of several settings of a method, those with the most seeds count, and of these the one with the lowest mean
-    validation error. `errors` holds test errors by seed; `settings` says how many there were to choose from. Runs
-    on a part of the training set (`limit_train`), and those without a test, are no cells."""
+    validation error. `errors` holds test errors by seed; `settings` says how many there were to choose from, `failed`
+    how many runs of the chosen one have no error because they failed. Runs on a part of the training set
+    (`limit_train`), and those without a test, are no cells."""
     if runs.empty or "test.error" not in runs:
         return pd.DataFrame()
     runs = where(runs[runs["test.error"].notna()], limit_train=0)
@@ -57,6 +58,7 @@ def cells(runs: pd.DataFrame) -> pd.DataFrame:
                 "binary_weights": bool(first["model.binary_weights"]),
                 "binary_activations": bool(first["model.binary_activations"]),
                 "n": test.n,
+                "failed": int(first.get("failed", 0)),
                 "mean": test.mean,
                 "sd": test.sd,
                 "half_width": test.half_width,
@@ -77,7 +79,7 @@ def ours(table: pd.DataFrame) -> pd.DataFrame:
             "data set": table["dataset"],
             "method": table["method"],
             "test error, %": [spread(m, s) for m, s in zip(table["mean"], table["sd"], strict=True)],
-            "n": table["n"].astype(str),
+            "n": [count(n, failed) for n, failed in zip(table["n"], table["failed"], strict=True)],
             "epochs": table["epochs"].astype(str),
             "net": table["net"],
             "binary activations": table["binary_activations"].map(YES_NO),
@@ -143,7 +145,7 @@ def ranking(table: pd.DataFrame, dataset: str, net: str) -> pd.DataFrame:
             "method": rows["method"].to_numpy(),
             "test error, %": [spread(m, s) for m, s in zip(rows["mean"], rows["sd"], strict=True)],
             "95 % interval": [interval(m, h) for m, h in zip(rows["mean"], rows["half_width"], strict=True)],
-            "n": rows["n"].to_numpy(),
+            "n": [count(n, failed) for n, failed in zip(rows["n"], rows["failed"], strict=True)],
             "epochs": rows["epochs"].to_numpy(),
             "binary activations": rows["binary_activations"].map(YES_NO).to_numpy(),
             "above the best by": ["", *(number(t.difference) for t in tests), *below],
@@ -203,6 +205,11 @@ def number(value: float | None, digits: int = 2) -> str:
 def text(value: Any) -> str:
     """Of a CSV's cell: whole numbers without a point, missing ones empty."""
     return "" if pd.isna(value) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def count(n: int, failed: int) -> str:
+    """`3`, or `3 (2 failed)`: seeds without an error are no reason to leave them unmentioned."""
+    return f"{n} ({failed} failed)" if failed else str(n)
 
 
 def spread(mean: float, sd: float | None) -> str:

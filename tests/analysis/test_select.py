@@ -37,7 +37,7 @@ def test_a_run_without_a_test_and_a_failed_one(configure, tmp_path):
     content = json.loads(path.read_text())
     path.with_suffix(".failed.json").write_text(json.dumps(content | {"status": "failed"}))
     runs = load_runs(tmp_path / "runs")
-    assert len(runs) == 1
+    assert runs["failed"].tolist() == [1]
     assert "test.error" not in runs
     assert where(runs, **{"test.error": 1.0}).empty
 

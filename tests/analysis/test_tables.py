@@ -53,8 +53,14 @@ def test_ranking_tests_pairs_and_corrects():
     assert result.loc["bop", "p (Holm)"] == f"{p[0]:.3f}"
     assert result["verdict"].tolist() == ["best", "?", "tie" if p[0] >= 0.05 else "worse", "worse", "reference"]
     assert result.loc["bop", "above the best by"] == "0.17"
-    assert result.loc["bop2nd", ["p (Holm)", "95 % interval", "n"]].tolist() == ["", "", 1]
+    assert result.loc["bop2nd", ["p (Holm)", "95 % interval", "n"]].tolist() == ["", "", "1"]
     assert result.loc["real", ["p (Holm)", "above the best by"]].tolist() == ["", ""]
+
+
+def test_failed_seeds_are_counted():
+    table = cells(pd.DataFrame([run("ste", s, 1.0 + s, failed=2) for s in range(3)] + [run("bop", 0, 1.5, failed=0)]))
+    result = ranking(table, "MNIST", "mlp 64×2").set_index("method")
+    assert result["n"].to_dict() == {"bop": "1", "ste": "3 (2 failed)"}
 
 
 def test_published_accuracies_become_errors_and_stand_beside_ours():
