@@ -13,7 +13,7 @@ from analysis import bernoulli, studies
 from analysis.curves import error_while_training, flip_rates, performance_profile
 from analysis.render import FORMATS
 from analysis.select import RESULTS, load_runs
-from analysis.tables import SOURCES, cells, costs, error_table, overview, ranking
+from analysis.tables import SOURCES, cells, compared, costs, error_table, overview, ranking
 from configs.whole import write_whole
 
 HERE = Path(__file__).parent
@@ -42,14 +42,6 @@ def figures(runs: pd.DataFrame) -> Iterator[tuple[str, Figure | None]]:
         name = _file_name(f"{dataset} {net}")
         yield f"errors_{name}", error_while_training(table, dataset, net)
         yield f"flips_{name}", flip_rates(table, dataset, net)
-
-
-def compared(table: pd.DataFrame) -> list[tuple[str, str]]:
-    """The data sets and nets that two methods or more were run on."""
-    if table.empty:
-        return []
-    counts = table.groupby(["dataset", "net"])["key"].nunique()
-    return [(str(dataset), str(net)) for dataset, net in counts[counts > 1].index]
 
 
 def _file_name(text: str) -> str:

@@ -1,5 +1,8 @@
 """Figures of every data set and net: error while training with bands over seeds, flip rates, performance profile."""
 
+from itertools import cycle
+from typing import Any
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -11,11 +14,14 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from analysis.select import epochs_of
-from methods import METHODS
 
 BAND = "sd"  # of the seeds, beside their mean
-_COLOURS = sns.color_palette("tab10")
-PALETTE = {"real": (0, 0, 0)} | {k: _COLOURS[i % 10] for i, k in enumerate(key for key in METHODS if key != "real")}
+
+
+def colours_of(table: pd.DataFrame) -> dict[str, Any]:
+    """Method → colour, in the order of legends, the same in every figure of one table: `real` black."""
+    keys = sorted(set(table["key"]) - {"real"})
+    return {"real": (0, 0, 0)} | dict(zip(keys, cycle(sns.color_palette("tab10")), strict=False))
 
 
 def curves_of(table: pd.DataFrame, dataset: str, net: str) -> pd.DataFrame:
@@ -34,7 +40,7 @@ def error_while_training(table: pd.DataFrame, dataset: str, net: str) -> Figure:
     curves = curves_of(table, dataset, net)
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), sharey=True, layout="constrained")
     for ax, (x, label) in zip(axes, (("epoch", "epoch"), ("elapsed", "seconds")), strict=True):
-        _lines(curves, x, "val_error", ax, legend=ax is axes[1])
+        _lines(curves, x, "val_error", ax, colours_of(table), legend=ax is axes[1])
         ax.set(xlabel=label, ylabel="validation error, %")
     axes[0].set_yscale("log")  # once all is drawn: on a logarithmic axis seaborn's means are of logarithms
     axes[1].set_xscale("log")
@@ -52,7 +58,7 @@ def flip_rates(table: pd.DataFrame, dataset: str, net: str) -> Figure:
     curves = curves[curves["method"] != "real"]
     curves = curves.assign(flip_rate=curves["flip_rate"].where(curves["flip_rate"] > 0))
     figure, ax = plt.subplots(figsize=(7, 4.2), layout="constrained")
-    _lines(curves, "epoch", "flip_rate", ax)
+    _lines(curves, "epoch", "flip_rate", ax, colours_of(table))
     ax.set(yscale="log", xlabel="epoch", ylabel="flips per weight and step", title=f"{dataset}, {net}")
     sns.move_legend(ax, "center left", bbox_to_anchor=(1, 0.5), title=None, frameon=False)
     return figure
@@ -67,13 +73,14 @@ def performance_profile(table: pd.DataFrame) -> Figure | None:
     if ratios.empty:
         return None
     figure, ax = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    colours = colours_of(table)
     finite = ratios.to_numpy()[np.isfinite(ratios.to_numpy())]
     right = 1.05 * finite.max()
     for method, row in ratios.iterrows():
         solved = np.sort(row.dropna().to_numpy())
         x = np.concatenate([[1.0], solved, [right]])
         y = np.concatenate([[0.0], np.arange(1, len(solved) + 1), [len(solved)]]) / ratios.shape[1]
-        ax.step(x, y, where="post", label=method, color=PALETTE[str(method)])
+        ax.step(x, y, where="post", label=method, color=colours[str(method)])
     ax.set(xlabel="r: test error over the lowest", ylabel="share of settings solved within r", ylim=(0, 1.02))
     ax.set_title(f"{ratios.shape[1]} settings: {'; '.join(ratios.columns)}", fontsize=8, wrap=True)
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
@@ -87,13 +94,13 @@ def error_ratios(table: pd.DataFrame) -> pd.DataFrame:
     binary = table[table["binary_activations"] & table["binary_weights"]]
     binary = binary.assign(setting=binary["dataset"] + ", " + binary["net"])
     wide = binary.pivot_table(index="key", columns="setting", values="mean")
-    wide = wide.loc[[key for key in METHODS if key in wide.index], wide.notna().sum() >= 3]
+    wide = wide.loc[:, wide.notna().sum() >= 3]
     return (wide / wide.min()).dropna(how="all")
 
 
-def _lines(curves: pd.DataFrame, x: str, y: str, ax: plt.Axes, legend: bool = True) -> None:
-    order = [key for key in METHODS if key in set(curves["method"])]
-    style = {"hue": "method", "hue_order": order, "palette": PALETTE, "errorbar": BAND, "legend": legend}
+def _lines(curves: pd.DataFrame, x: str, y: str, ax: plt.Axes, colours: dict[str, Any], legend: bool = True) -> None:
+    order = [key for key in colours if key in set(curves["method"])]
+    style = {"hue": "method", "hue_order": order, "palette": colours, "errorbar": BAND, "legend": legend}
     sns.lineplot(curves, x=x, y=y, ax=ax, **style)
 
 

@@ -72,6 +72,14 @@ def cells(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def compared(table: pd.DataFrame) -> list[tuple[str, str]]:
+    """The data sets and nets that two methods or more were run on."""
+    if table.empty:
+        return []
+    counts = table.groupby(["dataset", "net"])["key"].nunique()
+    return [(str(dataset), str(net)) for dataset, net in counts[counts > 1].index]
+
+
 def ours(table: pd.DataFrame) -> pd.DataFrame:
     """Cells as rows of an error table."""
     return pd.DataFrame(

@@ -77,7 +77,7 @@ def many():
 def test_ratios_to_the_lowest_error_of_a_setting():
     ratios = error_ratios(cells(many()))
     assert list(ratios.columns) == ["A, mlp 64×2", "B, mlp 64×2"]  # three methods or more
-    expected = {"ste": [1, 2], "bop": [1.5, 1], "bop2nd": [np.nan, 1], "pbop": [1.25, np.nan]}
+    expected = {"bop": [1.5, 1], "bop2nd": [np.nan, 1], "pbop": [1.25, np.nan], "ste": [1, 2]}
     assert list(ratios.index) == list(expected)
     np.testing.assert_allclose(ratios.to_numpy(), list(expected.values()))
 
