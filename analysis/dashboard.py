@@ -62,7 +62,7 @@ def _upload(args: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    project = OmegaConf.load(upload.LOGGER)["project"]
+    project = OmegaConf.load(upload.LOGGER).project
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--entity", help="user or team; upload: null is the account's default")
     common.add_argument("--project", default=project, help="default: %(default)s, as with logger=wandb")

@@ -111,20 +111,22 @@ def sections(bands: str) -> list[Section]:
 
 def metrics_of(panel: Any) -> list[str]:
     """The metrics that a panel reads, its x axis among them."""
-    return [panel.x, *panel.y] if isinstance(panel, LinePlot) else list(panel.metrics)
+    metrics: list[Any] = [panel.x, *panel.y] if isinstance(panel, LinePlot) else panel.metrics
+    return [str(metric) for metric in metrics]
 
 
 def outline(view: Workspace) -> str:
     """The view as text: what it is of, its sections, and for each panel its kind, metrics and title."""
     runs = view.runset_settings
-    groups = ", ".join(key.name for key in runs.groupby)
+    groups = ", ".join(str(key.name) for key in runs.groupby)
     lines = [
         f"workspace '{view.name}' in {view.entity or '<entity>'}/{view.project}",
         f"  runs with {runs.filters}, grouped by {groups}",
     ]
     for section in view.sections:
         lines.append(section.name)
-        for panel in section.panels:
+        panels: list[Any] = section.panels
+        for panel in panels:
             if isinstance(panel, LinePlot):
                 what = f"line  {', '.join(map(str, panel.y))} ~ {panel.x}"
             else:
