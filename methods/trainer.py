@@ -53,7 +53,7 @@ class Training:
                 raise UserError(f"{self.checkpoint} was made with another {difference}; remove it to start over")
             print(f"resuming after epoch {len(rows)}: {self.checkpoint}", flush=True)
             for row in rows:  # a logger starts anew, and is to have the whole curves
-                log_row(self.trainer, row)
+                log_row(self.trainer.loggers, row)
             resume = str(self.checkpoint)
         self.trainer.fit(method, datamodule=data, ckpt_path=resume, weights_only=True)
 
@@ -125,7 +125,7 @@ def build_logger(settings: dict[str, Any]) -> Any:
     if "_target_" not in settings:
         return False
     settings = dict(settings)
-    if settings["_target_"].endswith("WandbLogger") and not _wandb_key() and "WANDB_MODE" not in os.environ:
+    if settings["_target_"].endswith("WandbLogger") and not wandb_key() and "WANDB_MODE" not in os.environ:
         settings["offline"] = True
         print("W&B: no API key found (WANDB_API_KEY or `wandb login`), logging offline; `wandb sync` uploads it later")
     try:
@@ -135,7 +135,8 @@ def build_logger(settings: dict[str, Any]) -> Any:
     return logger
 
 
-def _wandb_key() -> str | None:
+def wandb_key() -> str | None:
+    """The API key that W&B would find here, by its environment variable or `wandb login`."""
     if key := os.environ.get("WANDB_API_KEY"):
         return key
     try:

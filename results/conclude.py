@@ -88,7 +88,7 @@ def conclude(record: Record, config: RunConfig, training: Training, method: Meth
     failed_path(config).unlink(missing_ok=True)
     training.checkpoint.unlink(missing_ok=True)
     try:
-        _mirror(record, trainer.loggers)
+        mirror(record, trainer.loggers)
     except Exception as error:  # the record is the source, and it is written
         print(f"logger: {' '.join(str(error).split())}", file=sys.stderr)
 
@@ -105,11 +105,16 @@ def abandon() -> None:
     _finish_wandb(0)
 
 
-def _mirror(record: Record, loggers: list[Any]) -> None:
+def summary_of(record: Record) -> dict[str, Any]:
+    """What W&B keeps of a record beside configuration and curves."""
+    return {k: v for k, v in asdict(record).items() if k not in ("config", "curves")}
+
+
+def mirror(record: Record, loggers: list[Any]) -> None:
     """Gives the final record to the loggers, and ends their runs."""
     for logger in loggers:
         if isinstance(logger, WandbLogger):
-            logger.experiment.summary.update({k: v for k, v in asdict(record).items() if k not in ("config", "curves")})
+            logger.experiment.summary.update(summary_of(record))
         logger.finalize("success")
     _finish_wandb(0)
 

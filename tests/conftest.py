@@ -115,3 +115,16 @@ def fit(tmp_path) -> Callable[..., pl.Trainer]:
         return trainer
 
     return fit
+
+
+@pytest.fixture
+def without_a_key(tmp_path, monkeypatch) -> None:
+    """W&B finds no key, no account and no folder but tmp_path, which is the working directory."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WANDB_MODE", "offline")  # so that it is put back: Lightning sets it for good
+    monkeypatch.delenv("WANDB_MODE")
+    monkeypatch.setenv("NETRC", str(tmp_path / "no_netrc"))
+    for name in ("CONFIG", "CACHE", "DATA"):
+        monkeypatch.setenv(f"WANDB_{name}_DIR", str(tmp_path / "wandb_home"))

@@ -78,7 +78,7 @@ class History(pl.Callback):
             "elapsed": before + time.perf_counter() - self.started,
         }
         self.rows.append(row)
-        log_row(trainer, row)
+        log_row(trainer.loggers, row)
 
     def curves(self) -> dict[str, list[Any]]:
         """Column name → its value in every epoch."""
@@ -93,9 +93,9 @@ class History(pl.Callback):
             setattr(self, name, value)
 
 
-def log_row(trainer: pl.Trainer, row: dict[str, Any]) -> None:
-    """Gives the row of an epoch to the run's loggers."""
-    for logger in trainer.loggers:
+def log_row(loggers: Iterable[Any], row: dict[str, Any]) -> None:
+    """Gives the row of an epoch to a run's loggers, without the values that it lacks."""
+    for logger in loggers:
         logger.log_metrics({k: v for k, v in row.items() if v is not None}, step=row["epoch"])
 
 

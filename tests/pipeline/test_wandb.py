@@ -1,47 +1,12 @@
-"""logger=wandb without a key: what an offline run's file holds, as W&B's own reader shows it."""
-
-import json
-import subprocess
-import sys
-from pathlib import Path
+"""logger=wandb without a key: what an offline run's file holds."""
 
 import numpy as np
 import pytest
 
 from results.record import load
+from tests.offline import flatten, read_back
 
-
-@pytest.fixture(autouse=True)
-def without_a_key(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name in ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_DIR"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("WANDB_MODE", "offline")  # so that it is put back: Lightning sets it for good
-    monkeypatch.delenv("WANDB_MODE")
-    monkeypatch.setenv("NETRC", str(tmp_path / "no_netrc"))
-    for name in ("CONFIG", "CACHE", "DATA"):
-        monkeypatch.setenv(f"WANDB_{name}_DIR", str(tmp_path / "wandb_home"))
-
-
-def read_back(path: Path) -> tuple[dict, list[dict], dict, int]:
-    """Config, rows of the history, summary and exit code in a .wandb file."""
-    reader = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(path)]
-    lines = subprocess.run(reader, check=True, capture_output=True, text=True).stdout.splitlines()
-    config, rows, summary, exit_code = {}, [], {}, None
-    for entry in map(json.loads, lines):
-        content = entry.get(entry["type"], {})
-        match entry["type"]:
-            case "run":
-                config |= content.get("config", {}).get("update", {})
-            case "config":
-                config |= content.get("update", {})
-            case "history":
-                rows.append(content["item"])
-            case "summary":
-                summary |= content.get("update", {})
-            case "exit":
-                exit_code = content.get("exit_code", 0)
-    return config, rows, summary, exit_code
+pytestmark = pytest.mark.usefixtures("without_a_key")
 
 
 def test_an_offline_run_has_config_curves_diagnostics_and_the_record(command, tmp_path):
@@ -95,11 +60,3 @@ def test_a_failed_run_ends_its_own_and_the_next_has_another(command, tmp_path):
     assert outcome.status == 2
     runs = [read_back(path) for path in (tmp_path / "outputs/wandb").glob("offline-run-*/*.wandb")]
     assert {config["method"]["lr"]: exit_code for config, _, _, exit_code in runs} == {1e30: 1, 0.01: 0}
-
-
-def flatten(tree: dict, prefix: str = "") -> dict:
-    """Nested names joined by dots, as W&B shows them."""
-    flat = {}
-    for name, value in tree.items():
-        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return flat

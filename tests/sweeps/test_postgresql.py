@@ -1,7 +1,6 @@
 """Several processes on one study in PostgreSQL: a real server, started for this test."""
 
 import os
-import pwd
 import shutil
 import subprocess
 import sys
@@ -33,16 +32,14 @@ def server():
         create_engine("postgresql://")
     except ImportError as error:
         pytest.skip(f"needs a driver for PostgreSQL: {error}")
-    user = "postgres" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name  # the server refuses to be root
+    user = "nobody" if os.getuid() == 0 else None  # the server refuses to be root
     folder = Path(tempfile.mkdtemp(prefix="pg"))  # short: a socket's path has 107 characters at most
     try:
-        if os.getuid() == 0:
+        if user:
             shutil.chown(folder, user)
 
         def call(*words: str) -> None:
-            done = subprocess.run(
-                words, user=user if os.getuid() == 0 else None, capture_output=True, text=True, cwd=folder, timeout=120
-            )
+            done = subprocess.run(words, user=user, capture_output=True, text=True, cwd=folder, timeout=120)
             if done.returncode:
                 pytest.skip(f"PostgreSQL does not start here: {done.stderr.strip() or done.stdout.strip()}")
 
