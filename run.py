@@ -80,6 +80,7 @@ def _train(config: RunConfig, callbacks: Sequence[pl.Callback], command: str | N
 
 
 failures = 0  # of this process' jobs; one bad run of a grid does not stop the others
+command_process = 0  # whose exit status tells of failures; the jobs of a launcher (joblib, submitit) run in others
 
 
 @hydra.main(version_base="1.3", config_path=CONFIGS, config_name="run")
@@ -91,8 +92,15 @@ def app(config: DictConfig) -> float | None:
         print(report(record, record_path(run)), flush=True)
         return record.validation["error"]
     except (UserError, TrainingError, FloatingPointError) as error:
-        complain(error)
+        fail_job(error)
         return None
+
+
+def fail_job(error: Exception) -> None:
+    """Tells of a failed job: here, or, from a launcher's process, by an error that Hydra carries to the command."""
+    if os.getpid() != command_process:
+        raise UserError(str(error)) from error
+    complain(error)
 
 
 def complain(error: Exception) -> None:
@@ -105,8 +113,8 @@ def complain(error: Exception) -> None:
 def command_line(app: Callable[[], Any], text: Callable[[], str]) -> int:
     """Runs Hydra's `app`, or prints the `text` of --help: exit status 0, or 2 after one line that says what to put
     right."""
-    global failures
-    failures = 0
+    global failures, command_process
+    failures, command_process = 0, os.getpid()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, and the text below is ours
     try:
         if {"--help", "-h"} & set(sys.argv[1:]):
@@ -139,4 +147,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from run import main as command  # the module under its name: what a launcher sends to its processes is found there
+
+    sys.exit(command())

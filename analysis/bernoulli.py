@@ -1,5 +1,8 @@
-"""The naive Bernoulli network's own figures, from the records of `python run.py -m +experiment=bernoulli_mnist
-method=bernoulli,ste,real seed=0,1,2`."""
+"""The naive Bernoulli network's own figures, from the records of
+
+python run.py -m +experiment=bernoulli_mnist seed=0,1,2
+python run.py -m +experiment=bernoulli_cnn_mnist method=ste,real seed=0,1,2
+"""
 
 import matplotlib
 
@@ -11,7 +14,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from analysis.select import epochs_of, of_experiment, settings_of, where
+from analysis.select import epochs_of, of_experiment, where
 
 STAGES = {
     "val_soft_error": "as it trains",
@@ -25,8 +28,8 @@ def stages(runs: pd.DataFrame) -> Figure | None:
     fully binary; mean and standard deviation of the seeds. Below, the share of weights that are hardened for good.
 
     Horizontal lines are `ste` and `real` of the same net, data and epochs at their chosen epochs."""
-    found = where(runs, **settings_of("bernoulli_mnist") | {"method.name": ["bernoulli", "ste", "real"]})
-    chosen = where(found, **{"method.name": "bernoulli"})
+    found = of_experiment(runs, "bernoulli_cnn_mnist")
+    chosen = of_experiment(runs, "bernoulli_mnist")
     if chosen.empty:
         return None
     curves = epochs_of(chosen, "seed")

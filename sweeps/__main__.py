@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 
 from configs.schema import register, resolve
 from configs.settings import UserError
-from run import CONFIGS, command_line, complain
+from run import CONFIGS, command_line, fail_job
 
 from .settings import SweepConfig, given, settings_text
 from .space import SPACES, load_space
@@ -56,7 +56,7 @@ def app(config: DictConfig) -> float | None:
         best = sweep.best()
         return best.value if best else None
     except UserError as error:
-        complain(error)
+        fail_job(error)
         return None
 
 

@@ -28,7 +28,7 @@ from configs.whole import BusyError
 from methods import METHODS
 from results.record import failed_path, find, load, record_path
 from results.summary import report
-from run import CONFIGS, command_line, complain, train
+from run import CONFIGS, command_line, complain, fail_job, train
 
 from .settings import SuiteConfig, given, run_config, settings_text
 from .space import load_space
@@ -190,8 +190,10 @@ def app(config: DictConfig) -> None:
             return
         while sum(entry.work() for entry in entries):  # until what is left is in other processes' hands, or failed
             print(table(entries, title), flush=True)
+        if failed := {name: text for entry in entries for name, text in entry.failures.items()}:
+            raise UserError(f"failed: {'; '.join(f'{name} ({text})' for name, text in failed.items())}")
     except UserError as error:
-        complain(error)
+        fail_job(error)
 
 
 def suites() -> list[str]:
