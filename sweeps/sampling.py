@@ -1,11 +1,11 @@
 """How the next trial is chosen, and which trials end early."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from optuna import Study
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial
@@ -15,10 +15,12 @@ class Seeded(BaseSampler):
     """Chooses the values of trial n by `make(seed of n)`, a sampler seeded by (seed, n) alone.
 
     What a trial tries thus depends on the trials before it, but not on the process that asks: workers do not repeat
-    one another, and an interrupted study goes on as if it had not been interrupted."""
+    one another, and an interrupted study goes on as if it had not been interrupted.
 
-    def __init__(self, make: Callable[[int], BaseSampler], seed: int) -> None:
-        self.make, self.seed = make, seed
+    Trial 0 has the values `first` where they lie in the space, so that a search is never worse than its start."""
+
+    def __init__(self, make: Callable[[int], BaseSampler], seed: int, first: Mapping[str, Any]) -> None:
+        self.make, self.seed, self.first = make, seed, first
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         seed = np.random.SeedSequence([self.seed, trial.number]).generate_state(1)[0]
@@ -26,7 +28,7 @@ class Seeded(BaseSampler):
         self.sampler.before_trial(study, trial)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return self.sampler.infer_relative_search_space(study, trial)
+        return self.sampler.infer_relative_search_space(study, trial) if trial.number else {}
 
     def sample_relative(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> Any:
         return self.sampler.sample_relative(study, trial, search_space)
@@ -34,6 +36,8 @@ class Seeded(BaseSampler):
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
+        if trial.number == 0 and contains(param_distribution, self.first.get(param_name)):
+            return self.first[param_name]
         return self.sampler.sample_independent(study, trial, param_name, param_distribution)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: Any, values: Any) -> None:
@@ -58,13 +62,21 @@ class Grid(BaseSampler):
         return self.grid[trial.number][param_name]
 
 
-def make_sampler(name: str, seed: int, grid: list[dict[str, Any]]) -> BaseSampler:
+def contains(values: BaseDistribution, value: Any) -> bool:
+    if isinstance(values, CategoricalDistribution):
+        return value in values.choices
+    assert isinstance(values, FloatDistribution | IntDistribution)
+    return value is not None and values.low <= value <= values.high
+
+
+def make_sampler(name: str, seed: int, grid: list[dict[str, Any]], first: Mapping[str, Any]) -> BaseSampler:
+    """A grid is tried in its order; other searches begin with `first`."""
     if name == "grid":
         return Grid(grid)
     if name == "random":
-        return Seeded(lambda seed: RandomSampler(seed=seed), seed)
+        return Seeded(lambda seed: RandomSampler(seed=seed), seed, first)
     # the constant liar counts what other workers are trying as bad, so that they do not all try the same
-    return Seeded(lambda seed: TPESampler(seed=seed, constant_liar=True), seed)
+    return Seeded(lambda seed: TPESampler(seed=seed, constant_liar=True), seed, first)
 
 
 def make_pruner(name: str, epochs: int) -> BasePruner:
@@ -72,7 +84,7 @@ def make_pruner(name: str, epochs: int) -> BasePruner:
 
     median: once five trials are complete, ends one whose lowest error so far is above their median at that epoch;
     halving: after a third of the epochs, lets only the best third of the trials go on."""
-    third = max(1, epochs // 3)
+    third = -(-epochs // 3)
     pruners: dict[str, BasePruner] = {
         "median": MedianPruner(n_startup_trials=5, n_warmup_steps=third),
         "halving": SuccessiveHalvingPruner(min_resource=third, reduction_factor=3),

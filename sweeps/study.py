@@ -46,6 +46,7 @@ class Sweep:
         self.config, self.space = config, space
         self.base = run_config(config, method=replace(config.method, **fixed), test=False, rerun=False)
         self.grid = space.grid(config.trials) if config.sampler == "grid" else []
+        self.first = {name: getattr(self.base.method, name) for name in space.tuned}
         self.total = len(self.grid) or config.trials
         self.name = self._name()
         self.folder = Path(config.output_dir) / "sweeps" / self.name
@@ -57,7 +58,7 @@ class Sweep:
         settings = changed(self.base)
         settings["method"] = {k: v for k, v in settings["method"].items() if k not in self.space.tuned}
         tuned = {name: distribution_to_json(values) for name, values in self.space.tuned.items()}
-        search = [self.config.sampler, self.config.pruner, self.config.search_seed, self.grid]
+        search = [self.config.sampler, self.config.pruner, self.config.search_seed, self.grid, self.first]
         text = json.dumps([settings, tuned, search], sort_keys=True, default=str)
         digest = hashlib.sha256(text.encode()).hexdigest()[:10]
         return f"{self.base.dataset.name}-{self.base.net.name}-{self.base.method.name}-{digest}"
@@ -71,7 +72,7 @@ class Sweep:
                 study_name=self.name,
                 storage=storage,
                 load_if_exists=True,
-                sampler=make_sampler(self.config.sampler, self.config.search_seed, self.grid),
+                sampler=make_sampler(self.config.sampler, self.config.search_seed, self.grid, self.first),
                 pruner=make_pruner(self.config.pruner, self.config.epochs),
             )
         one_disk = file_of(self.url) is not None
@@ -136,7 +137,11 @@ class Sweep:
 
     def states(self) -> Counter[str]:
         """How many trials are `complete`, `pruned`, `failed`, `running`."""
-        return Counter(STATES.get(trial.state, "running") for trial in trials_of(self.study))
+        return Counter(STATES.get(trial.state, "running") for trial in self.trials())
+
+    def trials(self) -> list[FrozenTrial]:
+        """The first `total` trials: a study may have been given more by another command, and they do not count."""
+        return trials_of(self.study)[: self.total]
 
     def ended(self) -> int:
         states = self.states()
@@ -144,7 +149,7 @@ class Sweep:
 
     def best(self) -> FrozenTrial | None:
         """The trial with the lowest validation error, the earliest at ties."""
-        complete = [trial for trial in trials_of(self.study) if trial.state == TrialState.COMPLETE]
+        complete = [trial for trial in self.trials() if trial.state == TrialState.COMPLETE]
         return min(complete, key=lambda trial: (trial.value, trial.number), default=None)
 
     def conclude(self) -> str:

@@ -53,7 +53,7 @@ class Entry:
     def tuned(self) -> bool:
         """Whether the tuned file is there, of this very study, with all its trials."""
         study, trials = tuned_by(self.path)
-        return (study, trials >= self.sweep.total) == (self.sweep.name, True) if self.sweep else study == UNTUNED
+        return (study, trials) == (self.sweep.name, self.sweep.total) if self.sweep else study == UNTUNED
 
     def tune(self) -> int:
         """Runs trials, writes the best where all have ended, and returns how many trials this process ran."""
@@ -169,6 +169,8 @@ def make_entries(config: SuiteConfig, command: dict[str, str]) -> list[Entry]:
             raise unknown("method", name, METHODS)
     if not config.seeds or len(set(config.seeds)) < len(config.seeds):
         raise UserError(f"seeds={config.seeds} is not valid: one or more different seeds")
+    if config.seed in config.seeds:
+        raise UserError(f"seeds={config.seeds} is not valid: seed {config.seed} is that of the trials")
     return [Entry(config, name) for name in METHODS if not config.methods or name in config.methods]
 
 
