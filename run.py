@@ -98,9 +98,9 @@ def app(config: DictConfig) -> float | None:
 
 def fail_job(error: Exception) -> None:
     """Tells of a failed job: here, or, from a launcher's process, by an error that Hydra carries to the command."""
+    complain(error)
     if os.getpid() != command_process:
         raise UserError(str(error)) from error
-    complain(error)
 
 
 def complain(error: Exception) -> None:

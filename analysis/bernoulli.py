@@ -14,7 +14,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from analysis.select import epochs_of, of_experiment, where
+from analysis.select import epochs_of, main_setting, of_experiment, where
 
 STAGES = {
     "val_soft_error": "as it trains",
@@ -29,7 +29,7 @@ def stages(runs: pd.DataFrame) -> Figure | None:
 
     Horizontal lines are `ste` and `real` of the same net, data and epochs at their chosen epochs."""
     found = of_experiment(runs, "bernoulli_cnn_mnist")
-    chosen = of_experiment(runs, "bernoulli_mnist")
+    chosen = main_setting(of_experiment(runs, "bernoulli_mnist"))
     if chosen.empty:
         return None
     curves = epochs_of(chosen, "seed")
@@ -39,7 +39,7 @@ def stages(runs: pd.DataFrame) -> Figure | None:
     for column, label in STAGES.items():
         sns.lineplot(curves, x="epoch", y=column, errorbar="sd", label=label, ax=axes[0])
     for method, style in (("ste", "--"), ("real", ":")):
-        other = where(found, **{"method.name": method})
+        other = main_setting(where(found, **{"method.name": method}))
         if len(other):
             error = other["validation.error"].mean()
             axes[0].axhline(error, color="black", linestyle=style, linewidth=1, label=f"{method}, chosen epoch")
@@ -56,10 +56,10 @@ def stages(runs: pd.DataFrame) -> Figure | None:
 def probabilities(runs: pd.DataFrame) -> Figure | None:
     """Histogram of weight probabilities over epochs, a panel a layer: colour is the share of weights (logarithmic)
     whose P(w = +1) lies there. Of the lowest seed."""
-    chosen = of_experiment(runs, "bernoulli_mnist")
-    if chosen.empty:
+    chosen = main_setting(of_experiment(runs, "bernoulli_mnist"))
+    layers = chosen.sort_values("seed").iloc[0]["diagnostics"] if len(chosen) else {}
+    if not layers:
         return None
-    layers = chosen.sort_values("seed").iloc[0]["diagnostics"]
     figure, axes = plt.subplots(1, len(layers), figsize=(2.6 * len(layers), 3.6), sharey=True, layout="constrained")
     for ax, (name, rows) in zip(np.atleast_1d(axes), layers.items(), strict=True):
         shares = np.array(rows["histogram"]).T

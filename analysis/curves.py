@@ -15,19 +15,20 @@ from matplotlib.figure import Figure
 
 from analysis.select import epochs_of
 
+COLOURS = [*sns.color_palette("tab10"), *sns.color_palette("Dark2")]
 BAND = "sd"  # of the seeds, beside their mean
 
 
 def colours_of(table: pd.DataFrame) -> dict[str, Any]:
     """Method → colour, in the order of legends, the same in every figure of one table: `real` black."""
     keys = sorted(set(table["key"]) - {"real"})
-    return {"real": (0, 0, 0)} | dict(zip(keys, cycle(sns.color_palette("tab10")), strict=False))
+    return {"real": (0, 0, 0)} | dict(zip(keys, cycle(COLOURS), strict=False))
 
 
 def curves_of(table: pd.DataFrame, dataset: str, net: str) -> pd.DataFrame:
     """One row per method, seed and epoch of the cells of one data set and net; `elapsed` is the mean of the seeds, so
     that they share an x."""
-    chosen = table[(table["dataset"] == dataset) & (table["net"] == net)]
+    chosen = table[(table["dataset"] == dataset) & (table["net"] == net) & (table["n"] > 0)]
     parts = [epochs_of(cell["runs"], "seed").assign(method=cell["key"]) for _, cell in chosen.iterrows()]
     curves = pd.concat(parts, ignore_index=True)
     return curves.assign(elapsed=curves.groupby(["method", "epoch"])["elapsed"].transform("mean"))
@@ -50,12 +51,14 @@ def error_while_training(table: pd.DataFrame, dataset: str, net: str) -> Figure:
     return figure
 
 
-def flip_rates(table: pd.DataFrame, dataset: str, net: str) -> Figure:
+def flip_rates(table: pd.DataFrame, dataset: str, net: str) -> Figure | None:
     """Share of the binary weights that flip in a step, mean of every epoch: how fast a net settles.
 
-    An epoch without a flip has no place on the logarithmic axis, and no point."""
+    An epoch without a flip has no place on the logarithmic axis, and no point. None where no run has diagnostics."""
     curves = curves_of(table, dataset, net)
     curves = curves[curves["method"] != "real"]
+    if "flip_rate" not in curves:
+        return None
     curves = curves.assign(flip_rate=curves["flip_rate"].where(curves["flip_rate"] > 0))
     figure, ax = plt.subplots(figsize=(7, 4.2), layout="constrained")
     _lines(curves, "epoch", "flip_rate", ax, colours_of(table))
@@ -68,7 +71,8 @@ def performance_profile(table: pd.DataFrame) -> Figure | None:
     """For every method, the share of settings (data set and net) whose mean test error is at most r times the lowest.
 
     Of nets with binary activations, on settings that three methods or more were run on; a setting that a method has no
-    record of counts as never solved (Dolan & Moré 2002, doi 10.1007/s101070100263). None without such a setting."""
+    record of counts as never solved (Dolan & Moré 2002, doi 10.1007/s101070100263). None without such a setting; one
+    whose lowest error is 0 has no ratios, and is none."""
     ratios = error_ratios(table)
     if ratios.empty:
         return None
@@ -91,10 +95,10 @@ def error_ratios(table: pd.DataFrame) -> pd.DataFrame:
     """Method × setting: mean test error over the setting's lowest, NaN where there is no record."""
     if table.empty:
         return pd.DataFrame()
-    binary = table[table["binary_activations"] & table["binary_weights"]]
+    binary = table[table["binary"] & (table["n"] > 0)]
     binary = binary.assign(setting=binary["dataset"] + ", " + binary["net"])
     wide = binary.pivot_table(index="key", columns="setting", values="mean")
-    wide = wide.loc[:, wide.notna().sum() >= 3]
+    wide = wide.loc[:, (wide.notna().sum() >= 3) & (wide.min() > 0)]
     return (wide / wide.min()).dropna(how="all")
 
 

@@ -27,34 +27,40 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def load_runs(results: Path) -> pd.DataFrame:
-    """A row for each finished record under `results`, in the order of run ids.
+    """A row for each finished record under `results`, in the order of run ids; and one, without errors and curves, for
+    each setting all of whose runs failed.
 
     Columns: the settings by their dotted names (`method.name`, `net.width`, `epochs`, `seed` …); `setting`, a text of
-    all but the seed; `failed`, how many runs of this setting failed; `run_id`, `label`, `best_epoch`;
-    `validation.error`, `test.error` and what else the record has of each split; `cost.…`, `model.…`; and `curves` and
-    `diagnostics`, the record's own mappings. What a record lacks is missing (NaN)."""
-    rows = []
-    failed = failures(results)
-    for path in _records(results):
-        record = json.loads(path.read_text())
-        row = flat(record["config"]) | {"run_id": record["run_id"], "best_epoch": record["best_epoch"]}
-        row |= {"label": record["data"]["label"], "setting": _setting(record["config"])}
-        row |= {name: record[name] for name in ("curves", "diagnostics")}
-        row["failed"] = failed[row["setting"]]
-        for part in (*SPLITS, "cost", "model"):
-            row |= flat(record[part] or {}, f"{part}.")
-        rows.append(row)
-    return pd.DataFrame(rows)
+    all but the seed; `failed`, how many runs of this setting failed and have not succeeded since; `run_id`, `label`,
+    `best_epoch`; `validation.error`, `test.error` and what else the record has of each split; `cost.…`, `model.…`; and
+    `curves` and `diagnostics`, the record's own mappings. What a record lacks is missing (NaN)."""
+    done = [json.loads(path.read_text()) for path in _records(results)]
+    lost = [json.loads(path.read_text()) for path in _records(results, failed=True)]
+    failed = Counter(_setting(record["config"]) for record in lost)
+    settings = {_setting(record["config"]) for record in done}
+    for record in lost:
+        if _setting(record["config"]) not in settings:
+            settings.add(_setting(record["config"]))
+            done.append(record)
+    return pd.DataFrame([_row(record, failed) for record in done])
 
 
-def failures(results: Path) -> Counter[str]:
-    """Setting → how many of its runs failed and have not succeeded since."""
-    records = (json.loads(path.read_text()) for path in _records(results, failed=True))
-    return Counter(_setting(record["config"]) for record in records)
+def _row(record: dict[str, Any], failed: Counter[str]) -> dict[str, Any]:
+    row = flat(record["config"]) | {"run_id": record["run_id"], "best_epoch": record["best_epoch"]}
+    row |= {"label": record["data"].get("label", ""), "setting": _setting(record["config"])}
+    row |= {name: record[name] for name in ("curves", "diagnostics")}
+    for part in (*SPLITS, "cost", "model"):
+        row |= flat(record[part] or {}, f"{part}.")
+    return row | {"failed": failed[row["setting"]]}
 
 
 def _records(results: Path, failed: bool = False) -> list[Path]:
-    return [path for path in sorted(results.glob("*/*.json")) if path.name.endswith(".failed.json") == failed]
+    """Finished records; or the failed ones of runs that have no other."""
+    suffix = ".failed.json"
+    paths = [path for path in sorted(results.glob("*/*.json")) if path.name.endswith(suffix) == failed]
+    return [
+        path for path in paths if not failed or not path.with_name(path.name.removesuffix(suffix) + ".json").exists()
+    ]
 
 
 def _setting(config: dict[str, Any]) -> str:
@@ -81,8 +87,13 @@ def settings_of(experiment: str, folder: Path = EXPERIMENTS) -> dict[str, list[A
 
 
 def of_experiment(runs: pd.DataFrame, experiment: str, folder: Path = EXPERIMENTS) -> pd.DataFrame:
-    """The runs that have what the experiment sets."""
-    return where(runs, **settings_of(experiment, folder))
+    """The runs that have what the experiment sets, of all training examples where it sets no `limit_train`."""
+    return where(runs, **{"limit_train": [0]} | settings_of(experiment, folder))
+
+
+def main_setting(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs of the setting that has most of them, the first of equals."""
+    return runs[runs["setting"] == runs["setting"].mode().iloc[0]] if len(runs) else runs
 
 
 def where(runs: pd.DataFrame, **values: Any) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """The tables: our cells beside the published ones, rankings with tests, costs. Missing is missing, never zero."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,17 +18,30 @@ SOURCES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "bayesbinn": (("bayesbinn-2020", "bayesbinn-replication"), ("real", "binaryconnect", "bayesbinn")),
     "pbnet": (("pbnet-2018",), ("real", "ste", "pbnet")),
 }
+ERRORS = ("test.error", "test.binarization_gap", "validation.error")
 DATASETS = ("MNIST", "SVHN", "CIFAR-10")
-NET_SIZE = {"mlp": "{net.width:.0f}×{net.depth:.0f}", "vgg": "width {net.width:.0f}", "tiny": "{net.width:.0f}"}
+NET_SIZE = {
+    "mlp": "{net.width:.0f}×{net.depth:.0f}",
+    "vgg": "width {net.width:.0f}",
+    "tiny": "{net.width:.0f}",
+    "bernoulli_cnn": "width {net.width:.0f}",
+}
+SCALED = {"binary": "pixels ±1"}
 YES_NO = {True: "yes", False: "no"}
 
 
 def net_of(row: Any) -> str:
-    """`mlp 2048×3`, `vgg width 32`: the net and its size."""
+    """`mlp 2048×3`, `vgg width 32`, `bernoulli_cnn, pixels ±1, crop 24`: the net, its size, and what its images are
+    where that is not the data set's usual."""
     size = NET_SIZE.get(row["net.name"], "")
     for key in ("net.width", "net.depth"):
         size = size.replace(f"{{{key}:.0f}}", f"{row[key]:.0f}") if f"{{{key}:" in size else size
-    return f"{row['net.name']} {size}".strip()
+    parts = [f"{row['net.name']} {size}".strip()]
+    scaling, crop, augment = (row.get(f"dataset.{key}") for key in ("scaling", "center_crop", "augment"))
+    parts += [SCALED.get(scaling, str(scaling))] if scaling not in (None, "symmetric") else []
+    parts += [f"crop {crop:.0f}"] if crop and not pd.isna(crop) else []
+    parts += [str(augment)] if augment not in (None, "none") else []
+    return ", ".join(parts)
 
 
 def cells(runs: pd.DataFrame) -> pd.DataFrame:
@@ -35,15 +49,19 @@ def cells(runs: pd.DataFrame) -> pd.DataFrame:
 
     Of several settings of a method, those with the most seeds count, and of these the one with the lowest mean
     validation error. `errors` holds test errors by seed; `settings` says how many there were to choose from, `failed`
-    how many runs of the chosen one have no error because they failed. Runs on a part of the training set
-    (`limit_train`), and those without a test, are no cells."""
-    if runs.empty or "test.error" not in runs:
+    how many runs of the chosen one have no error because they failed (where all did, n is 0). Runs on a part of the
+    training set (`limit_train`), and those without a test, are no cells."""
+    if runs.empty:
         return pd.DataFrame()
-    runs = where(runs[runs["test.error"].notna()], limit_train=0)
+    runs = where(runs, limit_train=0)
     runs = runs.assign(net=[net_of(row) for _, row in runs.iterrows()])
+    runs = runs.assign(**{name: runs.get(name, math.nan) for name in ERRORS})
     rows = []
     for (method, label, net), group in runs.groupby(["method.name", "label", "net"]):
-        found = [g for _, g in group.groupby("setting")]
+        tested = group[group["test.error"].notna()]
+        if tested.empty and group["best_epoch"].notna().any():  # all without a test
+            continue
+        found = [g for _, g in (group if tested.empty else tested).groupby("setting")]
         most = max(len(g) for g in found)
         best = min((g for g in found if len(g) == most), key=lambda g: g["validation.error"].mean())
         first = best.iloc[0]
@@ -55,10 +73,9 @@ def cells(runs: pd.DataFrame) -> pd.DataFrame:
                 "dataset": label,
                 "net": net,
                 "epochs": int(first["epochs"]),
-                "binary_weights": bool(first["model.binary_weights"]),
-                "binary_activations": bool(first["model.binary_activations"]),
+                "binary": bool(first["model.binary_weights"] and first["model.binary_activations"]),
                 "n": test.n,
-                "failed": int(first.get("failed", 0)),
+                "failed": int(first["failed"]),
                 "mean": test.mean,
                 "sd": test.sd,
                 "half_width": test.half_width,
@@ -73,11 +90,12 @@ def cells(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def compared(table: pd.DataFrame) -> list[tuple[str, str]]:
-    """The data sets and nets that two methods or more were run on."""
+    """The data sets and nets that two methods or more were run on, one of them binary in weights and activations."""
     if table.empty:
         return []
-    counts = table.groupby(["dataset", "net"])["key"].nunique()
-    return [(str(dataset), str(net)) for dataset, net in counts[counts > 1].index]
+    groups = table.groupby(["dataset", "net"])
+    chosen = groups["binary"].any() & (groups["key"].nunique() > 1)
+    return [(str(dataset), str(net)) for dataset, net in chosen[chosen].index]
 
 
 def ours(table: pd.DataFrame) -> pd.DataFrame:
@@ -90,7 +108,7 @@ def ours(table: pd.DataFrame) -> pd.DataFrame:
             "n": [count(n, failed) for n, failed in zip(table["n"], table["failed"], strict=True)],
             "epochs": table["epochs"].astype(str),
             "net": table["net"],
-            "binary activations": table["binary_activations"].map(YES_NO),
+            "binary activations": table["binary"].map(YES_NO),
             "source": "this benchmark",
         }
     )
@@ -125,25 +143,24 @@ def error_table(table: pd.DataFrame, published: pd.DataFrame, source: str) -> pd
 
 
 def overview(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
-    """The error rates of the sources on MNIST, SVHN and CIFAR-10, and ours (subsets of SVHN are named so)."""
+    """The error rates of the sources on MNIST, SVHN and CIFAR-10, and ours (not those of a part of SVHN)."""
     names = [name for tables, _ in SOURCES.values() for name in tables if name != "bernoulli-2023"]
     other = theirs(published, names).drop_duplicates(["data set", "method", "test error, %"])
     other = other[other["data set"].isin(DATASETS)]
-    mine = table[table["dataset"].str.startswith(DATASETS)] if len(table) else table
+    mine = table[table["dataset"].isin(DATASETS)] if len(table) else table
     both = pd.concat([other, ours(mine)] if len(mine) else [other], ignore_index=True)
-    order = both["data set"].str.split(" ").str[0].map({name: i for i, name in enumerate(DATASETS)})
+    order = both["data set"].map({name: i for i, name in enumerate(DATASETS)})
     return both.assign(order=order).sort_values("order", kind="stable", ignore_index=True).drop(columns="order")
 
 
 def ranking(table: pd.DataFrame, dataset: str, net: str) -> pd.DataFrame:
     """Methods on one data set and net by mean test error, each compared with the best (paired by seed, Holm).
 
-    Verdicts: "tie" where the difference from the best is not significant at 5 %, "?" where it could not be tested.
-    Nets with real activations stand below as "reference": they are no competitors."""
+    Verdicts: "tie" where the difference from the best is not significant at 5 %, "?" where it could not be tested or
+    the common seeds say otherwise than the means. Nets with real weights or activations stand below as "reference":
+    they are no competitors. Of "settings" that were run, that many were to choose from (see `cells`)."""
     chosen = table[(table["dataset"] == dataset) & (table["net"] == net)].sort_values("mean", kind="stable")
-    binary, real = chosen[chosen["binary_activations"]], chosen[~chosen["binary_activations"]]
-    if binary.empty:
-        return pd.DataFrame()
+    binary, real = chosen[chosen["binary"]], chosen[~chosen["binary"]]
     tests = [compare(row.errors, binary.iloc[0]["errors"]) for row in _rows(binary.iloc[1:])]
     adjusted = holm([t.p for t in tests])
     rows = pd.concat([binary, real])
@@ -155,25 +172,33 @@ def ranking(table: pd.DataFrame, dataset: str, net: str) -> pd.DataFrame:
             "95 % interval": [interval(m, h) for m, h in zip(rows["mean"], rows["half_width"], strict=True)],
             "n": [count(n, failed) for n, failed in zip(rows["n"], rows["failed"], strict=True)],
             "epochs": rows["epochs"].to_numpy(),
-            "binary activations": rows["binary_activations"].map(YES_NO).to_numpy(),
+            "binary activations": rows["binary"].map(YES_NO).to_numpy(),
+            "settings": rows["settings"].to_numpy(),
+            "common seeds": ["", *(str(t.n) for t in tests), *below],
             "above the best by": ["", *(number(t.difference) for t in tests), *below],
             "p (Holm)": ["", *(number(p, 3) for p in adjusted), *below],
-            "verdict": ["best", *(_verdict(p) for p in adjusted), *("reference" for _ in below)],
+            "verdict": [
+                "best",
+                *(_verdict(t.difference, p) for t, p in zip(tests, adjusted, strict=True)),
+                *("reference" for _ in below),
+            ],
         }
     )
 
 
-def _verdict(p: float) -> str:
-    return "?" if p != p else "worse" if p < LEVEL else "tie"
+def _verdict(difference: float, p: float) -> str:
+    if p != p or (p < LEVEL and difference < 0):
+        return "?"
+    return "worse" if p < LEVEL else "tie"
 
 
 def costs(table: pd.DataFrame, target: float) -> pd.DataFrame:
     """What training took: medians over a cell's runs. Seconds are of the machine that each run had.
 
-    `to target`: epochs and seconds until the validation error first was at most `target` %; missing where it never
-    was."""
+    `to target`: epochs and seconds until the validation error first was at most `target` %; missing where that never
+    was in one of the runs."""
     rows = []
-    for cell in _rows(table):
+    for cell in _rows(table[table["n"] > 0]):
         reached = [first_below(curves, target) for curves in cell.runs["curves"]]
         epochs = pd.Series([r[0] for r in reached], dtype=float)
         seconds = pd.Series([r[1] for r in reached], dtype=float)

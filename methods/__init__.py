@@ -5,7 +5,7 @@ import pkgutil
 
 from .base import Method
 
-# of the rows of tables and lists; a method that is not named here comes after these
+# of lists and suites; a method that is not named here comes after these
 ORDER = (
     "real",
     "binaryconnect",

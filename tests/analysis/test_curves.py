@@ -82,6 +82,18 @@ def test_ratios_to_the_lowest_error_of_a_setting():
     np.testing.assert_allclose(ratios.to_numpy(), list(expected.values()))
 
 
+def test_a_setting_with_an_error_of_zero_has_no_ratios():
+    zero = [run(m, 0, e, label="Z") for m, e in (("ste", 0.0), ("bop", 1.0), ("pbop", 0.0))]
+    assert error_ratios(cells(pd.DataFrame(zero))).empty
+
+
+def test_without_diagnostics_there_are_no_flips():
+    bare = runs()
+    bare["curves"] = [{k: v for k, v in c.items() if k != "flip_rate"} for c in bare["curves"]]
+    assert flip_rates(cells(bare), *NET) is None
+    assert probabilities(pd.DataFrame([bernoulli_run("bernoulli", 0, 6.5, diagnostics={})])) is None
+
+
 def test_a_profile_counts_missing_settings_as_unsolved():
     (ax,) = performance_profile(cells(many())).axes
 
@@ -98,9 +110,8 @@ def test_a_profile_counts_missing_settings_as_unsolved():
 
 def bernoulli_run(method, seed, error, **more):
     settings = {key: values[0] for key, values in settings_of("bernoulli_mnist").items()}
-    return (
-        settings | {"run_id": f"{method} {seed}", "method.name": method, "seed": seed, "validation.error": error} | more
-    )
+    settings |= {"setting": method, "limit_train": 0, "run_id": f"{method} {seed}", "seed": seed}
+    return settings | {"method.name": method, "validation.error": error} | more
 
 
 def test_the_stages_of_a_bernoulli_net():

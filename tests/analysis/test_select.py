@@ -35,11 +35,16 @@ def test_a_run_without_a_test_and_a_failed_one(configure, tmp_path):
     train(configure("test=false"))
     (path,) = (tmp_path / "runs" / "ste").glob("*.json")
     content = json.loads(path.read_text())
-    path.with_suffix(".failed.json").write_text(json.dumps(content | {"status": "failed"}))
+    other = path.with_name("other.failed.json")
+    other.write_text(json.dumps(content | {"status": "failed"}))
+    path.with_suffix(".failed.json").write_text(other.read_text())  # the same run has succeeded since
     runs = load_runs(tmp_path / "runs")
     assert runs["failed"].tolist() == [1]
     assert "test.error" not in runs
     assert where(runs, **{"test.error": 1.0}).empty
+    path.unlink()
+    (row,) = load_runs(tmp_path / "runs").to_dict("records")  # both failed, and the setting has no other run
+    assert row["failed"] == 2
 
 
 def test_no_records_at_all(tmp_path):
@@ -96,6 +101,7 @@ def test_runs_of_an_experiment_match_in_every_setting(experiments):
         "method.name": "bop2nd",
         "method.threshold": 1e-7,
         "seed": 1,
+        "limit_train": 0,
     }
     others = [
         right | change
@@ -105,6 +111,7 @@ def test_runs_of_an_experiment_match_in_every_setting(experiments):
             {"method.name": "ste"},
             {"method.threshold": 1e-6},
             {"seed": 2},
+            {"limit_train": 1000},
         )
     ]
     assert of_experiment(pd.DataFrame([*others, right]), "derived", experiments).to_dict("records") == [right]

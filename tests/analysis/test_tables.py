@@ -9,7 +9,7 @@ from scipy import stats
 
 import analysis.__main__ as command
 from analysis.render import csv, latex, markdown
-from analysis.tables import cells, costs, error_table, first_below, overview, ranking
+from analysis.tables import cells, compared, costs, error_table, first_below, net_of, overview, ranking
 
 PUBLISHED = pd.read_csv(Path(command.HERE).parent / "results" / "published.csv")
 
@@ -18,7 +18,7 @@ def run(method, seed, error, *, validation=2.0, setting="a", real=False, **more)
     curves = {"epoch": [1, 2, 3], "val_error": [5.0, 3.0, 2.0], "elapsed": [10.0, 20.0, 30.0]}
     return {
         "method.name": method, "label": "MNIST", "net.name": "mlp", "net.width": 64.0, "net.depth": 2.0, "epochs": 3,
-        "seed": seed, "limit_train": 0, "setting": f"{method} {setting}", "test.error": error,
+        "seed": seed, "limit_train": 0, "best_epoch": 3, "failed": 0, "setting": f"{method} {setting}", "test.error": error,
         "validation.error": validation, "test.binarization_gap": 0.0, "model.reconstruction": method == "pbop",
         "model.binary_weights": True, "model.binary_activations": not real, "model.state_bytes_each": 4.0,
         "model.weight_bytes_each": 4.0, "cost.images_per_second": 1000.0, "curves": curves, **more,
@@ -55,6 +55,38 @@ def test_ranking_tests_pairs_and_corrects():
     assert result.loc["bop", "above the best by"] == "0.17"
     assert result.loc["bop2nd", ["p (Holm)", "95 % interval", "n"]].tolist() == ["", "", "1"]
     assert result.loc["real", ["p (Holm)", "above the best by"]].tolist() == ["", ""]
+
+
+def test_a_net_is_named_with_its_images_where_they_are_unusual():
+    plain = run("ste", 0, 1.0)
+    assert net_of(plain | {"dataset.scaling": "symmetric", "dataset.center_crop": math.nan}) == "mlp 64×2"
+    small = {"net.name": "bernoulli_cnn", "net.width": 8.0, "net.depth": math.nan}
+    unusual = {"dataset.scaling": "binary", "dataset.center_crop": 24.0, "dataset.augment": "crop_flip"}
+    assert net_of(plain | small | unusual) == "bernoulli_cnn width 8, pixels ±1, crop 24, crop_flip"
+
+
+def test_a_setting_that_only_failed_has_a_row_without_an_error():
+    lost = run("bop", 0, math.nan, validation=math.nan, failed=5, best_epoch=None, curves={})
+    table = cells(pd.DataFrame([run("ste", s, 1.0 + s) for s in range(2)] + [lost]))
+    result = ranking(table, "MNIST", "mlp 64×2").set_index("method")
+    assert result.loc["bop", ["test error, %", "n", "p (Holm)", "verdict"]].tolist() == ["", "0 (5 failed)", "", "?"]
+    assert costs(table, 3.0)["method"].tolist() == ["ste"]
+
+
+def test_what_common_seeds_contradict_is_not_worse():
+    a = [run("ste", s, e) for s, e in enumerate([1.0, 1.0, 1.0, 1.0])]
+    b = [run("bop", s, e) for s, e in zip((1, 2, 3, 9), (0.9, 0.91, 0.9, 2.5), strict=True)]
+    result = ranking(cells(pd.DataFrame(a + b)), "MNIST", "mlp 64×2").set_index("method")
+    assert result.loc["bop", ["common seeds", "above the best by", "verdict"]].tolist() == ["3", "-0.10", "?"]
+    assert float(result.loc["bop", "p (Holm)"]) < 0.05
+
+
+def test_real_weights_are_a_reference_too():
+    halves = [run("half", s, 0.5, **{"model.binary_weights": False}) for s in range(2)]
+    table = cells(pd.DataFrame([run("ste", s, 1.0 + s) for s in range(2)] + halves))
+    assert ranking(table, "MNIST", "mlp 64×2")["verdict"].tolist() == ["best", "reference"]
+    assert compared(table) == [("MNIST", "mlp 64×2")]
+    assert compared(table[table["key"] == "half"]) == []
 
 
 def test_failed_seeds_are_counted():
