@@ -209,6 +209,7 @@ def costs(table: pd.DataFrame, target: float) -> pd.DataFrame:
                 "net": cell.net,
                 "method": cell.method,
                 "images/s": number(runs["cost.images_per_second"].median(), 0),
+                "peak memory, MiB": number(runs["cost.peak_memory"].median() / 2**20, 0),
                 "bytes a weight, optimizer": number(runs["model.state_bytes_each"].median(), 0),
                 "bytes a weight, itself": number(runs["model.weight_bytes_each"].median(), 0),
                 "binarization gap, points": number(cell.gap),

@@ -22,7 +22,7 @@ def run(method, seed, error, *, validation=2.0, setting="a", real=False, **more)
         "test.error": error,
         "validation.error": validation, "test.binarization_gap": 0.0, "model.reconstruction": method == "pbop",
         "model.binary_weights": True, "model.binary_activations": not real, "model.state_bytes_each": 4.0,
-        "model.weight_bytes_each": 4.0, "cost.images_per_second": 1000.0, "curves": curves, **more,
+        "model.weight_bytes_each": 4.0, "cost.images_per_second": 1000.0, "cost.peak_memory": 2.0**30, "curves": curves, **more,
     }  # fmt: skip
 
 
@@ -122,6 +122,7 @@ def test_missing_is_empty_and_never_zero():
 def test_time_to_a_target(target, expected):
     assert first_below(run("ste", 0, 1.0)["curves"], target) == expected
     table = costs(cells(pd.DataFrame([run("ste", s, 1.0) for s in range(2)])), target)
+    assert table["peak memory, MiB"].tolist() == ["1024"]
     assert table[f"epochs to {target:g} %"].tolist() == ["" if expected[0] is None else str(expected[0])]
 
 
