@@ -22,7 +22,8 @@ def run(method, seed, error, *, validation=2.0, setting="a", real=False, **more)
         "test.error": error,
         "validation.error": validation, "test.binarization_gap": 0.0, "model.reconstruction": method == "pbop",
         "model.binary_weights": True, "model.binary_activations": not real, "model.state_bytes_each": 4.0,
-        "model.weight_bytes_each": 4.0, "cost.images_per_second": 1000.0, "cost.peak_memory": 2.0**30, "curves": curves, **more,
+        "model.weight_bytes_each": 4.0, "cost.images_per_second": 1000.0, "cost.peak_memory": 2.0**30,
+        "curves": curves, **more,
     }  # fmt: skip
 
 
