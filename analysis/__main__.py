@@ -1,6 +1,7 @@
 """Rebuilds analysis/tables and analysis/figures from the records and published.csv alone: `python -m analysis`."""
 
 import argparse
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,7 +46,7 @@ def figures(runs: pd.DataFrame) -> Iterator[tuple[str, Figure | None]]:
 
 
 def _file_name(text: str) -> str:
-    return "".join(c if c.isalnum() else "_" for c in text.lower().replace("×", "x"))
+    return re.sub("[^a-z0-9]+", "_", text.lower().replace("×", "x"))
 
 
 def main() -> int:
