@@ -73,6 +73,7 @@ def cells(runs: pd.DataFrame) -> pd.DataFrame:
                 "dataset": label,
                 "net": net,
                 "epochs": int(first["epochs"]),
+                "binary_activations": bool(first["model.binary_activations"]),
                 "binary": bool(first["model.binary_weights"] and first["model.binary_activations"]),
                 "n": test.n,
                 "failed": int(first["failed"]),
@@ -108,7 +109,7 @@ def ours(table: pd.DataFrame) -> pd.DataFrame:
             "n": [count(n, failed) for n, failed in zip(table["n"], table["failed"], strict=True)],
             "epochs": table["epochs"].astype(str),
             "net": table["net"],
-            "binary activations": table["binary"].map(YES_NO),
+            "binary activations": table["binary_activations"].map(YES_NO),
             "source": "this benchmark",
         }
     )
@@ -172,7 +173,7 @@ def ranking(table: pd.DataFrame, dataset: str, net: str) -> pd.DataFrame:
             "95 % interval": [interval(m, h) for m, h in zip(rows["mean"], rows["half_width"], strict=True)],
             "n": [count(n, failed) for n, failed in zip(rows["n"], rows["failed"], strict=True)],
             "epochs": rows["epochs"].to_numpy(),
-            "binary activations": rows["binary"].map(YES_NO).to_numpy(),
+            "binary activations": rows["binary_activations"].map(YES_NO).to_numpy(),
             "settings": rows["settings"].to_numpy(),
             "common seeds": ["", *(str(t.n) for t in tests), *below],
             "above the best by": ["", *(number(t.difference) for t in tests), *below],

@@ -143,6 +143,11 @@ def test_the_committed_tables_are_those_of_the_committed_records(tmp_path, monke
     assert rebuilt == {p.name: p.read_bytes() for p in (command.HERE / "tables").iterdir()}
 
 
+def test_the_readme_shows_the_committed_ranking():
+    ranked = (command.HERE / "tables" / "ranking_mnist_mlp_256x2.md").read_text()
+    assert ranked in (command.HERE.parent / "README.md").read_text()
+
+
 def test_a_folder_without_published_figures_is_told_in_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["analysis", "--results", str(tmp_path), "--out", str(tmp_path)])
     assert command.main() == 2
