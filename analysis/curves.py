@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from analysis.select import epochs_of
 
@@ -45,6 +46,8 @@ def error_while_training(table: pd.DataFrame, dataset: str, net: str) -> Figure:
         ax.set(xlabel=label, ylabel="validation error, %")
     axes[0].set_yscale("log")  # once all is drawn: on a logarithmic axis seaborn's means are of logarithms
     axes[1].set_xscale("log")
+    axes[1].xaxis.set_minor_formatter(NullFormatter())
+    axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
     _percent_ticks(axes[0], curves["val_error"])
     sns.move_legend(axes[1], "center left", bbox_to_anchor=(1, 0.5), title=None, frameon=False)
     figure.suptitle(f"{dataset}, {net}: mean and standard deviation of the seeds")
@@ -62,6 +65,7 @@ def flip_rates(table: pd.DataFrame, dataset: str, net: str) -> Figure | None:
     curves = curves.assign(flip_rate=curves["flip_rate"].where(curves["flip_rate"] > 0))
     figure, ax = plt.subplots(figsize=(7, 4.2), layout="constrained")
     _lines(curves, "epoch", "flip_rate", ax, colours_of(table))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(yscale="log", xlabel="epoch", ylabel="flips per weight and step", title=f"{dataset}, {net}")
     sns.move_legend(ax, "center left", bbox_to_anchor=(1, 0.5), title=None, frameon=False)
     return figure

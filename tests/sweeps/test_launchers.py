@@ -14,14 +14,14 @@ SMALL = ["dataset=digits", "device=cpu", "compile=false", "epochs=1", "save_weig
 
 @pytest.fixture
 def launch(tmp_path):
-    def launch(*words: str) -> subprocess.CompletedProcess[str]:
+    def start(*words: str) -> subprocess.CompletedProcess[str]:
         folders = [
             f"{name}={tmp_path}/{folder}" for name, folder in (("results_dir", "runs"), ("output_dir", "outputs"))
         ]
         command = [sys.executable, *words, *SMALL, *folders]
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
-    return launch
+    return start
 
 
 def test_a_suite_through_submitit(launch, tmp_path):
@@ -34,12 +34,11 @@ def test_a_suite_through_submitit(launch, tmp_path):
     assert len(list((tmp_path / "outputs/.submitit").glob("*/*_result.pkl"))) == 2  # a job each
 
 
-def test_a_failed_job_of_a_grid_through_joblib(launch, tmp_path):
-    grid = ["method=real", "net=tiny", "loss=squared_hinge", "method.lr=1e30,0.01"]
+def test_failed_jobs_of_a_grid_through_joblib(launch, tmp_path):
+    grid = ["method=real", "net=tiny", "loss=squared_hinge", "method.lr=1e30,0.01,1e31"]
     done = launch("run.py", "-m", *grid, "hydra/launcher=joblib")
     assert done.returncode == 2
-    assert [line for line in done.stderr.splitlines() if line.startswith("error: ")] == [
-        "error: the training loss became nan in epoch 1"
-    ]
+    told = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert told == 3 * ["error: the training loss became nan in epoch 1"]  # by each job, and once by the command
     status = {r.config["method"]["lr"]: r.status for r in records_in(tmp_path / "runs").values()}
-    assert status == {1e30: "failed", 0.01: "done"}
+    assert status == {1e30: "failed", 0.01: "done", 1e31: "failed"}
