@@ -97,7 +97,7 @@ def test_filters(records):
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["--method", "bob"], ["bob", "binaryconnect, bop"]),
+        (["--method", "bob"], ["bob", "binaryconnect", "bop2nd"]),
         (["--dataset", "imagenet"], ["imagenet", "cifar10", "mnist"]),
         (["--experiment", "mnist_mpl"], ["mnist_mpl", "did you mean mnist_mlp?"]),
         (["--files", "nothing*"], ["no record", "bop on mnist"]),
