@@ -21,9 +21,8 @@ HERE = Path(__file__).parent
 TARGET = 3.0  # % of validation error that the cost table asks the time for
 
 
-def tables(runs: pd.DataFrame, published: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def tables(table: pd.DataFrame, published: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """File name → table; a ranking for each data set and net that two methods or more were run on."""
-    table = cells(runs)
     result = {"overview": overview(table, published)}
     result |= {f"source_{name}": error_table(table, published, name) for name in SOURCES}
     if len(table):
@@ -33,11 +32,10 @@ def tables(runs: pd.DataFrame, published: pd.DataFrame) -> dict[str, pd.DataFram
     return result
 
 
-def figures(runs: pd.DataFrame) -> Iterator[tuple[str, Figure | None]]:
+def figures(runs: pd.DataFrame, table: pd.DataFrame) -> Iterator[tuple[str, Figure | None]]:
     """File name and figure, None where no record is of it; one after the other, to be closed before the next."""
     for name, draw in (studies.STUDIES | bernoulli.FIGURES).items():
         yield name, draw(runs)
-    table = cells(runs)
     yield "performance_profile", performance_profile(table)
     for dataset, net in compared(table):
         name = _file_name(f"{dataset} {net}")
@@ -60,12 +58,13 @@ def main() -> int:
         return 2
 
     runs = load_runs(args.results / "runs")
+    table = cells(runs)
     print(f"{len(runs)} finished runs in {args.results / 'runs'}")
-    for name, table in tables(runs, pd.read_csv(args.results / "published.csv")).items():
+    for name, made in tables(table, pd.read_csv(args.results / "published.csv")).items():
         for suffix, render in FORMATS.items():
-            write_whole(args.out / "tables" / f"{name}.{suffix}", render(table))
+            write_whole(args.out / "tables" / f"{name}.{suffix}", render(made))
         print(f"table   {args.out / 'tables' / name}.{{{','.join(FORMATS)}}}")
-    for name, figure in () if args.tables_only else figures(runs):
+    for name, figure in () if args.tables_only else figures(runs, table):
         path = args.out / "figures" / f"{name}.png"
         if figure is None:
             print(f"figure  {name}: no records of it yet")

@@ -82,8 +82,7 @@ def performance_profile(table: pd.DataFrame) -> Figure | None:
         return None
     figure, ax = plt.subplots(figsize=(7, 4.2), layout="constrained")
     colours = colours_of(table)
-    finite = ratios.to_numpy()[np.isfinite(ratios.to_numpy())]
-    right = 1.05 * finite.max()
+    right = 1.05 * np.nanmax(ratios.to_numpy())
     for method, row in ratios.iterrows():
         solved = np.sort(row.dropna().to_numpy())
         x = np.concatenate([[1.0], solved, [right]])

@@ -12,9 +12,8 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from analysis import panels, upload
+from analysis.select import RESULTS, ROOT
 from configs.settings import UserError
-
-ROOT = Path(__file__).parent.parent
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -79,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     send.add_argument("--dataset", nargs="+", default=[])
     send.add_argument("--experiment", help="records with what configs/experiment/NAME.yaml sets")
     send.add_argument("--files", default="*", metavar="PATTERN", help="of paths below results/runs, as 'bop/*-s0-*'")
-    send.add_argument("--results", type=Path, default=ROOT / "results", help="default: results")
+    send.add_argument("--results", type=Path, default=RESULTS, help="default: results")
     send.add_argument("--folder", type=Path, default=ROOT / "outputs", help="for W&B's own files (default: outputs)")
     return parser
 
