@@ -27,8 +27,8 @@ def composed(*overrides: str):
 
 @pytest.fixture
 def tuned(make, tmp_path):
-    """A finished sweep of Bop with 3 trials."""
-    sweep = make("method=bop", "trials=3", "dataset.augment=crop")
+    """A finished sweep of Bop with 3 trials, under a label that no committed file has: those are found first."""
+    sweep = make("method=bop", "trials=3", "dataset.augment=crop", "label=here")
     assert sweep.run() == 3
     sweep.conclude()
     return sweep
@@ -53,7 +53,7 @@ def test_every_trial_is_a_run_with_its_record(tuned):
 
 def test_the_best_is_a_file_that_run_takes_and_the_same_run_as_by_hand(tuned, call, tmp_path, small):
     best = min(trials_of(tuned.study), key=lambda trial: trial.value)
-    assert tuned.path == tmp_path / "tuned/digits/bop.yaml"
+    assert tuned.path == tmp_path / "tuned/here/bop.yaml"
     text = tuned.path.read_text()
     assert f"validation error {best.value:.2f} % in trial {best.number}" in text
     assert f"# study {tuned.name}, 3 trials\n" in text
@@ -61,7 +61,7 @@ def test_the_best_is_a_file_that_run_takes_and_the_same_run_as_by_hand(tuned, ca
     by_hand = [f"method.{name}={value}" for name, value in best.user_attrs["values"].items()]
     rest = ["seed=7", *(word for word in small if not word.startswith("tuned_dir"))]
     hand = composed("method=bop", "method.gamma_schedule=exponential", *by_hand, "dataset.augment=crop", *rest)
-    taken = ["+tuned=digits/bop", f"hydra.searchpath=[file://{tmp_path}]", f"results_dir={tmp_path}/runs"]
+    taken = ["+tuned=here/bop", f"hydra.searchpath=[file://{tmp_path}]", f"results_dir={tmp_path}/runs"]
     own = ["seed=7", "device=cpu", "compile=false", f"output_dir={tmp_path}/outputs"]  # the rest is in the file
     outcome = call(run, *taken, *own)
     assert outcome.status == 0, outcome.err
