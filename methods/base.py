@@ -122,10 +122,12 @@ class Method(pl.LightningModule):
 
     # what they share
 
-    def curve(self, name: str) -> Curve:
-        """The schedule that the fields `name`, `name_end` and `name_schedule` of the Config describe."""
+    def curve(self, name: str, *ends: float) -> Curve:
+        """The schedule that the fields `name`, `name_end` and `name_schedule` of the Config describe; or of that kind,
+        between other `ends`."""
         c = self.config
-        kind, start, end = (getattr(c, name + suffix) for suffix in ("_schedule", "", "_end"))
+        kind = getattr(c, name + "_schedule")
+        start, end = ends or (getattr(c, name), getattr(c, name + "_end"))
         try:
             return curve(kind, start, end, power=c.power, stairs=c.stairs)
         except ValueError as error:

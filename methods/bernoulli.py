@@ -34,10 +34,12 @@ class Config(MethodConfig):
     name: str = "bernoulli"
     lr: float = setting(0.1, "rate of Adam for the weights' logits θ at the start of the soft stage", above=0)
     lr_end: float = setting(0.01, "its value at the end of the soft stage", low=0)
-    lr_harden: float = setting(0.05, "its value where hardening begins; then it falls in proportion", above=0)
+    lr_harden: float = setting(0.05, "its value where hardening begins", above=0)
+    lr_harden_end: float | None = setting(None, "its value at the end of that; null: it falls in proportion", low=0)
     norm_rate: float = setting(0.1, "batch norm's learning rate as a multiple of that of θ", above=0)
     how: str = setting("nominal", "how a layer has z, the probability of a sum ≥ 0, in training", choices=LAYER_WAYS)
     tolerance: float = setting(0.03, "how=auto: largest error of a sum that is left to the CLT", above=0)
+    spread: float = setting(1.0, "how=nominal: κ, sums are taken to spread κ times as wide as fair coins", above=0)
     soft: float = setting(0.3, "share of the epochs before hardening begins", above=0, high=1)
     binarize: str = setting("by_part", "hardens all weights in the end, layer by layer, or in parts", choices=BINARIZE)
     activations: str = setting(
@@ -45,6 +47,9 @@ class Config(MethodConfig):
     )
     temperature: float = setting(1.0, "T of the activations σ(a/T) at the start", above=0)
     temperature_soft: float = setting(0.3, "its value at the end of the soft stage", above=0)
+    temperature_hard: float | None = setting(
+        None, "T of the gradient where activations are signs; null: as at the end of the soft stage", above=0
+    )
     temperature_end: float = setting(0.01, "where annealed, its value as a layer's activations become signs", above=0)
     regularizer: float = setting(0.1, "λ of mean(1 − mw²) at the end of the soft stage, from 0; 0: without", low=0)
     regularizer_end: float = setting(2.0, "its value for a layer at the end of its hardening", above=0)
@@ -71,7 +76,8 @@ class Bernoulli(ReestimatedMethod):
     Config = Config
 
     def parts(self) -> Parts:
-        return BernoulliParts(WeightMean, ActivationMean, how=self.config.how, tolerance=self.config.tolerance)
+        c = self.config
+        return BernoulliParts(WeightMean, ActivationMean, how=c.how, tolerance=c.tolerance, spread=c.spread)
 
     def initialize(self) -> None:
         self.layers: Any = list(binary_layers(self.net).values())
@@ -94,13 +100,15 @@ class Bernoulli(ReestimatedMethod):
         yield torch.optim.Adam(groups, lr=self.config.lr, fused=True)
 
     def curves(self) -> dict[str, Curve]:
-        """The rate falls from lr to lr_end in the soft stage, and as a multiple of lr_harden in every span after it."""
-        c, fall = self.config, self.curve("lr")
+        """The rate falls from lr to lr_end in the soft stage, and in every span after it as lr_harden says."""
+        c, soft = self.config, self.curve("lr")
+        end = c.lr_harden * c.lr_end / c.lr if c.lr_harden_end is None else c.lr_harden_end
+        harden = self.curve("lr", c.lr_harden, end)
 
         def rate(t: float) -> float:
             moment = round(t * self.stages.epochs, 9)
-            factor = 1 if moment < self.stages.soft_epochs else c.lr_harden / c.lr
-            return factor * fall(self.stages.stage_progress(moment))
+            stage = soft if moment < self.stages.soft_epochs else harden
+            return stage(self.stages.stage_progress(moment))
 
         return {"lr": rate}
 
@@ -120,7 +128,9 @@ class Bernoulli(ReestimatedMethod):
             done = stages.progress(i, moment)
             hard = done == 1 or (c.activations == "hard" and moment >= stages.soft_epochs)
             T = c.temperature * (c.temperature_soft / c.temperature) ** stages.soft_progress(moment)
-            if not hard:
+            if hard:
+                T = c.temperature_hard or T
+            else:
                 T *= (c.temperature_end / c.temperature_soft) ** done
             activation.temperature.fill_(T)
             activation.hardened.fill_(hard)

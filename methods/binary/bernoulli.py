@@ -83,6 +83,7 @@ class _Probabilities(nn.Module):
 
     how: str
     tolerance: float
+    spread: float
     weight: Tensor
     quantizer: Quantizer
 
@@ -100,7 +101,7 @@ class _Probabilities(nn.Module):
             return self.product(x, w)
         N = w[0].numel()
         if self.how == "nominal":
-            return nominal_prob(_wide(self.product(x, w)), N)
+            return nominal_prob(_wide(self.product(x, w)), N, self.spread)
         if not (self.training or getattr(self.quantizer, "soft", False)):
             return (self.product(x, w) >= 0).to(x.dtype)
         with torch.autocast(x.device.type, enabled=False):  # 8 bits are too few for a variance
@@ -128,10 +129,16 @@ class BernoulliLinear(_Probabilities, BinaryLinear):
     """(batch, in) means → (batch, out) probabilities of nonnegative sums (or expected sums). See `_Probabilities`."""
 
     def __init__(
-        self, in_features: int, out_features: int, quantizer: Quantizer, how: str = "auto", tolerance: float = 0.01
+        self,
+        in_features: int,
+        out_features: int,
+        quantizer: Quantizer,
+        how: str = "auto",
+        tolerance: float = 0.01,
+        spread: float = 1.0,
     ) -> None:
         super().__init__(in_features, out_features, quantizer)
-        self.how, self.tolerance = how, tolerance
+        self.how, self.tolerance, self.spread = how, tolerance, spread
 
     def product(self, x: Tensor, w: Tensor) -> Tensor:
         return F.linear(x, w)
@@ -153,9 +160,10 @@ class BernoulliConv2d(_Probabilities, BinaryConv2d):
         stride: int = 1,
         how: str = "auto",
         tolerance: float = 0.01,
+        spread: float = 1.0,
     ) -> None:
         super().__init__(in_channels, out_channels, kernel, quantizer, padding, stride)
-        self.how, self.tolerance = how, tolerance
+        self.how, self.tolerance, self.spread = how, tolerance, spread
 
     def product(self, x: Tensor, w: Tensor) -> Tensor:
         return F.conv2d(x, w, stride=self.stride, padding=self.padding)
@@ -171,13 +179,14 @@ class BernoulliParts(Parts):
 
     how: str = "auto"
     tolerance: float = 0.01
+    spread: float = 1.0
 
     def linear(self, in_features: int, out_features: int) -> nn.Module:
-        return BernoulliLinear(in_features, out_features, self.weight(), self.how, self.tolerance)
+        return BernoulliLinear(in_features, out_features, self.weight(), self.how, self.tolerance, self.spread)
 
     def conv(self, in_channels: int, out_channels: int, kernel: int, padding: int = 0, stride: int = 1) -> nn.Module:
         arguments = in_channels, out_channels, kernel, self.weight(), padding, stride
-        return BernoulliConv2d(*arguments, self.how, self.tolerance)
+        return BernoulliConv2d(*arguments, self.how, self.tolerance, self.spread)
 
 
 def _of_all(x: Tensor, w: Tensor, how: str) -> Tensor:

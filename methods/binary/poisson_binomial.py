@@ -93,9 +93,9 @@ def clt_error(variance: Tensor) -> Tensor:
     return torch.where(variance <= 0.05, 0.3 * variance, (0.16 * variance.rsqrt()).clamp_max(0.11))
 
 
-def nominal_prob(mean: Tensor, N: int) -> Tensor:
-    """`Φ((m + s)/√N)` from the mean of a sum of N terms."""
-    return normal_cdf((mean + even(N)) / math.sqrt(N))
+def nominal_prob(mean: Tensor, N: int, spread: float = 1.0) -> Tensor:
+    """`Φ((m + s)/(κ√N))` from the mean of a sum of N terms, κ = `spread`: how much wider than fair coins'."""
+    return normal_cdf((mean + even(N)) / (spread * math.sqrt(N)))
 
 
 def normal_cdf(x: Tensor) -> Tensor:

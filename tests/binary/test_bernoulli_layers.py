@@ -138,6 +138,11 @@ def test_evaluation_is_of_signs(how, make):
                 layer.weight.copy_(w * CERTAIN)
             torch.testing.assert_close(layer.train()(inputs), z, rtol=0, atol=1e-9)
             layer.eval()
+        if how == "nominal":
+            layer.spread = 3.0
+            wide = 0.5 + 0.5 * torch.erf((S + (N % 2 == 0)) / (3 * math.sqrt(2 * N)))
+            torch.testing.assert_close(layer(inputs), wide, rtol=0, atol=1e-12)
+            layer.spread = 1.0
     assert ((S == 0) & (z == (z if how in ("nominal", EXPECTATION) else 1))).any()
 
 
@@ -209,9 +214,9 @@ def test_regularizer():
 
 
 def test_parts_build_layers_of_the_chosen_way():
-    parts = BernoulliParts(WeightMean, ActivationMean, how="clt", tolerance=0.02)
+    parts = BernoulliParts(WeightMean, ActivationMean, how="clt", tolerance=0.02, spread=3.0)
     layers = [parts.linear(8, 4), parts.conv(2, 3, 5, padding=1, stride=2)]
-    assert [(layer.how, layer.tolerance) for layer in layers] == [("clt", 0.02)] * 2
+    assert [(layer.how, layer.tolerance, layer.spread) for layer in layers] == [("clt", 0.02, 3.0)] * 2
     assert layers[1](torch.zeros(1, 2, 9, 9)).shape == (1, 3, 4, 4)
     assert all(isinstance(layer.quantizer, Quantizer) for layer in layers)
     assert list(binary_layers(torch.nn.Sequential(*layers))) == ["0", "1"]

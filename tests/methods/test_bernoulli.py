@@ -45,8 +45,8 @@ def test_penalty_and_activations_of_a_moment(moment):
     """12 epochs by layer: 3 soft, then 3 for each of the 3 layers, of which 2 have activations."""
     settings = {"soft": 0.25, "binarize": "by_layer", "regularizer": 0.2, "regularizer_end": 3.0}
     temperatures = {"temperature": 0.9, "temperature_soft": 0.4, "temperature_end": 0.05}
-    for kind in ("annealed", "hard"):
-        method = make(**settings, **temperatures, activations=kind)
+    for kind, T_hard in (("annealed", None), ("hard", None), ("hard", 0.7)):
+        method = make(**settings, **temperatures, activations=kind, temperature_hard=T_hard)
         method._plan(12)
         soft = min(1, moment / 3)
         total = 0.0
@@ -63,6 +63,7 @@ def test_penalty_and_activations_of_a_moment(moment):
             done = min(1, max(0, moment - 3 * (i + 1)) / 3)
             hard = done == 1 or (kind == "hard" and moment >= 3)
             T = 0.9 * (0.4 / 0.9) ** soft * (1 if hard else (0.05 / 0.4) ** done)
+            T = T_hard if hard and T_hard else T
             assert activation.temperature.item() == pytest.approx(T, rel=1e-5)
             assert activation.hardened.item() == hard
             a = torch.tensor([-0.3, 0.0, 0.2], requires_grad=True)
@@ -74,13 +75,15 @@ def test_penalty_and_activations_of_a_moment(moment):
     assert make(regularizer=0).penalty().item() == 0
 
 
-@pytest.mark.parametrize("every", ["step", "epoch"])
-def test_rates_of_a_run(every, fit, rates):
+@pytest.mark.parametrize(("every", "end"), [("step", None), ("epoch", None), ("step", 0.0)])
+def test_rates_of_a_run(every, end, fit, rates):
     """6 epochs of 2 steps: 2 soft, 4 that harden in one span; batch norm at a tenth."""
-    method = make(lr=0.2, lr_end=0.02, lr_schedule="linear", lr_harden=0.1, soft=1 / 3, schedule_every=every)
+    fall = {"lr": 0.2, "lr_end": 0.02, "lr_schedule": "linear", "lr_harden": 0.1, "lr_harden_end": end}
+    method = make(**fall, soft=1 / 3, schedule_every=every)
     trainer = fit(method, torch.randn(20, 1, 8, 8), torch.arange(20) % 10, epochs=6, batch_size=10, callbacks=[rates])
     t = [step / 2 if every == "step" else step // 2 for step in range(12)]
-    expected = [0.2 - 0.18 * m / 2 if m < 2 else 0.1 * (1 - 0.9 * (m - 2) / 4) for m in t]
+    share = 0.9 if end is None else 1.0
+    expected = [0.2 - 0.18 * m / 2 if m < 2 else 0.1 * (1 - share * (m - 2) / 4) for m in t]
     assert rates.seen == pytest.approx(expected, rel=1e-9)
     first, second = trainer.optimizers[0].param_groups
     assert second["lr"] == pytest.approx(0.1 * first["lr"])
