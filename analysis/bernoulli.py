@@ -47,7 +47,7 @@ def stages(runs: pd.DataFrame) -> Figure | None:
     axes[0].set_yticks(ticks := [1, 2, 3, 5, 10, 20, 50], [f"{t:g}" for t in ticks])
     axes[0].minorticks_off()
     axes[0].legend(fontsize=8)
-    sns.lineplot(curves, x="epoch", y="hardened", color="black", ax=axes[1])
+    sns.lineplot(curves, x="epoch", y="hardened", color="black", errorbar=None, ax=axes[1])
     axes[1].set(xlabel="epoch", ylabel="hardened", ylim=(0, 1.05))
     figure.suptitle(f"bernoulli, MNIST (pixels ±1, 24×24), {chosen['seed'].nunique()} seeds")
     return figure

@@ -82,8 +82,8 @@ def correction(runs: pd.DataFrame) -> Figure | None:
     figure, ax = plt.subplots(figsize=(8, 4), layout="constrained")
     order = ["biased", "unbiased", "adam"]
     style = {"x": "τ", "y": "validation.last_error", "hue": "method.correction", "hue_order": order, "ax": ax}
-    sns.stripplot(chosen, dodge=True, **style)
-    ax.set(ylabel=f"{ERROR}, last epoch", yscale="log", title="bop2nd, MNIST (10,000), 784-256×2-10, 8 epochs")
+    sns.stripplot(chosen, dodge=True, jitter=False, **style)
+    ax.set(ylabel=f"{ERROR}, last epoch", title="bop2nd, MNIST (10,000), 784-256×2-10, 8 epochs")
     sns.move_legend(ax, "best", title=None)
     return figure
 
