@@ -50,6 +50,10 @@ def error_while_training(table: pd.DataFrame, dataset: str, net: str) -> Figure:
     axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
     _percent_ticks(axes[0], curves["val_error"])
     sns.move_legend(axes[1], "center left", bbox_to_anchor=(1, 0.5), title=None, frameon=False)
+    real = set(table[(table["dataset"] == dataset) & (table["net"] == net) & ~table["binary_activations"]]["key"])
+    for entry in axes[1].get_legend().get_texts():
+        if entry.get_text() in real - {"real"}:
+            entry.set_text(f"{entry.get_text()} (real activations)")
     figure.suptitle(f"{dataset}, {net}: mean and standard deviation of the seeds")
     return figure
 

@@ -27,6 +27,7 @@ NET_SIZE = {
     "bernoulli_cnn": "width {net.width:.0f}",
 }
 SCALED = {"binary": "pixels ±1"}
+KINDS = ["model.reconstruction", "model.binary_weights", "model.binary_activations"]
 YES_NO = {True: "yes", False: "no"}
 
 
@@ -45,7 +46,8 @@ def net_of(row: Any) -> str:
 
 
 def cells(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row for each method, data set and net: the runs of one setting, all that differs being the seed.
+    """One row for each method, data set and net: the runs of one setting, all that differs being the seed. A method
+    that was run with real activations and with ±1 has a row for each: `key` tells them apart, `family` is the method.
 
     Of several settings of a method, those with the most seeds count, and of these the one with the lowest mean
     validation error. `errors` holds test errors by seed; `settings` says how many there were to choose from, `failed`
@@ -56,8 +58,13 @@ def cells(runs: pd.DataFrame) -> pd.DataFrame:
     runs = where(runs, limit_train=0)
     runs = runs.assign(net=[net_of(row) for _, row in runs.iterrows()])
     runs = runs.assign(**{name: runs.get(name, math.nan) for name in ERRORS})
+    for name in KINDS:  # a run that failed early has none of its own: those of the method's other runs
+        others = runs.groupby("method.name")[name].transform("first")
+        runs[name] = runs[name].where(runs[name].notna(), others).eq(True)
+    kinds = runs.groupby("method.name")["model.binary_activations"].nunique()
+    both = set(kinds[kinds > 1].index)
     rows = []
-    for (method, label, net), group in runs.groupby(["method.name", "label", "net"]):
+    for (method, label, net, signs), group in runs.groupby(["method.name", "label", "net", "model.binary_activations"]):
         tested = group[group["test.error"].notna()]
         if tested.empty and group["best_epoch"].notna().any():  # all without a test
             continue
@@ -66,15 +73,17 @@ def cells(runs: pd.DataFrame) -> pd.DataFrame:
         best = min((g for g in found if len(g) == most), key=lambda g: g["validation.error"].mean())
         first = best.iloc[0]
         test = summarize(best["test.error"].tolist())
+        key = f"{method}, activations ±1" if method in both and signs else method
         rows.append(
             {
-                "method": f"{method} (reconstruction)" if first["model.reconstruction"] else method,
-                "key": method,
+                "method": f"{key} (reconstruction)" if first["model.reconstruction"] else key,
+                "key": key,
+                "family": method,
                 "dataset": label,
                 "net": net,
                 "epochs": int(first["epochs"]),
-                "binary_activations": bool(first["model.binary_activations"]),
-                "binary": bool(first["model.binary_weights"] and first["model.binary_activations"]),
+                "binary_activations": bool(signs),
+                "binary": bool(first["model.binary_weights"] and signs),
                 "n": test.n,
                 "failed": int(first["failed"]),
                 "mean": test.mean,
@@ -138,7 +147,7 @@ def error_table(table: pd.DataFrame, published: pd.DataFrame, source: str) -> pd
     names, methods = SOURCES[source]
     other = theirs(published, names)
     datasets = set(other["data set"].str.removesuffix(" (binarized)"))
-    mine = table[table["key"].isin(methods) & table["dataset"].isin(datasets)] if len(table) else table
+    mine = table[table["family"].isin(methods) & table["dataset"].isin(datasets)] if len(table) else table
     both = pd.concat([other, ours(mine)] if len(mine) else [other], ignore_index=True)
     return both.sort_values("data set", kind="stable", ignore_index=True)
 

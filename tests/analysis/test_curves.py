@@ -56,6 +56,16 @@ def test_lines_are_means_and_bands_standard_deviations():
     assert {(1.0, round(5 - sd, 9)), (1.0, round(5 + sd, 9))} <= corners
 
 
+def test_the_legend_says_whose_activations_are_real():
+    lines = curve([3.0, 2.0], [1.0, 2.0], [0.5, 0.5])
+    relu = run("bayesbinn", 0, 1.5, real=True, run_id="e", curves=lines)
+    signs = run("bayesbinn", 0, 2.5, setting="signs", run_id="f", curves=lines)
+    table = cells(pd.concat([runs(), pd.DataFrame([relu, signs])], ignore_index=True))
+    legend = error_while_training(table, *NET).axes[1].get_legend()
+    expected = ["real", "bayesbinn (real activations)", "bayesbinn, activations ±1", "bop", "ste"]
+    assert [entry.get_text() for entry in legend.get_texts()] == expected
+
+
 def test_flips_leave_out_the_real_net_and_epochs_without_a_flip():
     (ax,) = flip_rates(cells(runs()), *NET).axes
     drawn = {tuple(np.round(item.get_ydata(), 9)) for item in ax.lines if len(item.get_ydata())}

@@ -91,6 +91,27 @@ def test_real_weights_are_a_reference_too():
     assert compared(table[table["key"] == "half"]) == []
 
 
+def test_real_and_binary_activations_of_one_method_are_two_cells():
+    runs = [run("bayesbinn", s, 1.0 + s, real=True) for s in range(3)]
+    runs += [run("bayesbinn", s, 2.0 + s, setting="signs") for s in range(2)] + [run("ste", 0, 1.5)]
+    early = run("bayesbinn", 5, math.nan, validation=math.nan, setting="early", failed=1, best_epoch=None)
+    runs.append(
+        early | {f"model.{name}": math.nan for name in ("reconstruction", "binary_weights", "binary_activations")}
+    )
+    table = cells(pd.DataFrame(runs))
+    assert table[["key", "family", "n", "settings"]].to_numpy().tolist() == [
+        ["bayesbinn", "bayesbinn", 3, 1],
+        ["bayesbinn, activations ±1", "bayesbinn", 2, 1],
+        ["ste", "ste", 1, 1],
+    ]
+    assert table["binary_activations"].tolist() == [False, True, True]
+    assert ranking(table, "MNIST", "mlp 64×2")["verdict"].tolist() == ["best", "?", "reference"]
+    only = cells(pd.DataFrame([runs[-1], runs[-2]]))  # nothing is known of the method but that it failed
+    assert only["method"].tolist() == ["bayesbinn", "ste"]
+    mine = error_table(table, PUBLISHED, "bayesbinn")
+    assert mine[mine["source"] == "this benchmark"]["n"].tolist() == ["3", "2"]
+
+
 def test_failed_seeds_are_counted():
     table = cells(pd.DataFrame([run("ste", s, 1.0 + s, failed=2) for s in range(3)] + [run("bop", 0, 1.5, failed=0)]))
     result = ranking(table, "MNIST", "mlp 64×2").set_index("method")
