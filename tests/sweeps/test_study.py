@@ -92,7 +92,7 @@ def test_a_command_with_awkward_text(path):
 
 def test_more_trials_go_on_where_fewer_ended(make, tuned):
     before = records_in(tuned.folder)
-    more = make("method=bop", "trials=4", "dataset.augment=crop")
+    more = make("method=bop", "trials=4", "dataset.augment=crop", "label=here")
     assert more.name == tuned.name
     assert more.run() == 1
     assert more.run() == 0
