@@ -30,7 +30,10 @@ def curves_of(table: pd.DataFrame, dataset: str, net: str) -> pd.DataFrame:
     """One row per method, seed and epoch of the cells of one data set and net; `elapsed` is the mean of the seeds, so
     that they share an x."""
     chosen = table[(table["dataset"] == dataset) & (table["net"] == net) & (table["n"] > 0)]
-    parts = [epochs_of(cell["runs"], "seed").assign(method=cell["key"]) for _, cell in chosen.iterrows()]
+    parts = [
+        epochs_of(cell["runs"], "seed").assign(method=cell["key"], binary_activations=cell["binary_activations"])
+        for _, cell in chosen.iterrows()
+    ]
     curves = pd.concat(parts, ignore_index=True)
     return curves.assign(elapsed=curves.groupby(["method", "epoch"])["elapsed"].transform("mean"))
 
@@ -50,9 +53,9 @@ def error_while_training(table: pd.DataFrame, dataset: str, net: str) -> Figure:
     axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
     _percent_ticks(axes[0], curves["val_error"])
     sns.move_legend(axes[1], "center left", bbox_to_anchor=(1, 0.5), title=None, frameon=False)
-    real = set(table[(table["dataset"] == dataset) & (table["net"] == net) & ~table["binary_activations"]]["key"])
+    real = set(curves[~curves["binary_activations"]]["method"]) - {"real"}
     for entry in axes[1].get_legend().get_texts():
-        if entry.get_text() in real - {"real"}:
+        if entry.get_text() in real:
             entry.set_text(f"{entry.get_text()} (real activations)")
     figure.suptitle(f"{dataset}, {net}: mean and standard deviation of the seeds")
     return figure
