@@ -15,17 +15,17 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
 
-from configs.messages import CONFIG_ERRORS, explain, help_text
 from configs.schema import GROUPS, RunConfig, register, resolve
 from configs.settings import UserError, unknown
-from configs.whole import alone_in, check_writable
 from datamodules import DATASETS, DataModule
 from methods import METHODS, Method
-from methods.callbacks.history import StoppedEarlyError, TrainingError
-from methods.trainer import interruptible, pick_device, prepare
-from results.conclude import abandon, begin, conclude, fail
+from results.files import alone_in, check_writable
 from results.record import Record, find, record_path, run_id
-from results.summary import report
+from training.callbacks.history import StoppedEarlyError, TrainingError
+from training.help import CONFIG_ERRORS, explain, help_text
+from training.recording import abandon, begin, conclude, fail
+from training.summary import report
+from training.trainer import interruptible, pick_device, prepare
 
 CONFIGS = str(Path(__file__).parent / "configs")
 

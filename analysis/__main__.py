@@ -15,7 +15,7 @@ from analysis.curves import error_while_training, flip_rates, performance_profil
 from analysis.render import FORMATS
 from analysis.select import RESULTS, load_runs
 from analysis.tables import SOURCES, cells, compared, costs, error_table, overview, ranking
-from configs.whole import write_whole
+from results.files import write_whole
 
 HERE = Path(__file__).parent
 TARGET = 3.0  # % of validation error that the cost table asks the time for

@@ -18,8 +18,8 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from methods.binary.leave_one_out import CLOSURES
 from methods.binary.poisson_binomial import prob_sum_nonnegative
+from methods.binary.poisson_binomial_gradient import CLOSURES
 
 SLIDES = {"solve": 57.7, "three": 63.4, "five": 59.2, "autograd": 57.3}
 LIMIT = 1000  # iterations after which a run counts as lost

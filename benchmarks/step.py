@@ -29,7 +29,7 @@ from methods import METHODS
 from methods.base import Method
 from methods.binary.layers import binary_layers
 from methods.nets.mlp import MLPConfig
-from methods.trainer import prepare
+from training.trainer import prepare
 
 SPINE = "run.py: ste, compiled"
 Block = Callable[[], float]  # takes a block of steps, returns seconds a step

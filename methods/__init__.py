@@ -25,7 +25,7 @@ def _methods() -> dict[str, type[Method]]:
     """Key → class: of every module here the `Method` defined in it whose Config's `name` is the module's own."""
     found: dict[str, type[Method]] = {}
     for _, key, is_package in pkgutil.iter_modules(__path__):
-        if is_package or key == "trainer":  # which needs the registry itself
+        if is_package:
             continue
         module = importlib.import_module(f"{__name__}.{key}")
         classes = [c for c in vars(module).values() if isinstance(c, type) and c.__module__ == module.__name__]

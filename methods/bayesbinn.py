@@ -13,9 +13,9 @@ from .base import MethodConfig
 from .binary.coin import ConcreteSign
 from .binary.layers import Parts, binary_layers
 from .binary.sign import Activation, ActivationSign, Quantizer, sign
-from .drawn import DrawnMethod
 from .optim import BayesBiNN
 from .optim.schedule import KINDS, Curve
+from .sampled import SampledMethod
 
 ACTIVATIONS: dict[str, Callable[[], Quantizer]] = {"relu": lambda: Activation(nn.ReLU()), "sign": ActivationSign}
 
@@ -36,7 +36,7 @@ class Config(MethodConfig):
     draws: int = setting(16, "draws whose softmax is averaged for the record's draws_error", low=1)
 
 
-class BayesBiNNMethod(DrawnMethod):
+class BayesBiNNMethod(SampledMethod):
     """Bayesian learning rule: natural-gradient descent on the Bernoulli posterior of each weight
 
     Relaxed draws `w = tanh((λ + δ)/T)` in training, `sign(λ)` in evaluation. The published nets have *ReLU*

@@ -24,9 +24,9 @@ from .binary.bernoulli import (
 from .binary.layers import Parts, binary_layers
 from .binary.sign import sign
 from .binary.statistics import kept_statistics
+from .optim.hardening import BINARIZE, Stages
 from .optim.schedule import Curve
-from .optim.stages import BINARIZE, Stages
-from .reestimated import ReestimatedMethod
+from .recalibrated import RecalibratedMethod
 
 
 @dataclass
@@ -55,13 +55,13 @@ class Config(MethodConfig):
     regularizer_end: float = setting(2.0, "its value for a layer at the end of its hardening", above=0)
 
 
-class Bernoulli(ReestimatedMethod):
+class Bernoulli(RecalibratedMethod):
     """naive Bernoulli net: trains probabilities of ±1 weights and activations, then hardens them to signs
 
     Of input and weight means a layer gives `z = P(S ≥ 0)`, or what `how` says; after batch norm `2σ(a/(T + 1e-4)) − 1`
     is the next input mean, and the last layer gives the expected sum. Weights are `mw = 2σ(θ) − 1`, θ from N(0, 1). A
-    run has a soft stage, then hardens (`optim.stages.Stages`): the logits that are largest go to ±`CERTAIN`, the others
-    are trained on. Loss: `L + (1/layers) Σ_l λ_l mean(1 − mw_l²)`.
+    run has a soft stage, then hardens (`optim.hardening.Stages`): the logits that are largest go to ±`CERTAIN`, the
+    others are trained on. Loss: `L + (1/layers) Σ_l λ_l mean(1 − mw_l²)`.
 
     Evaluation, validation too, is always of the fully binary net, all weights and hidden activations signs: at the end
     of every epoch batch-norm statistics are estimated anew for that net, so the chosen checkpoint is a binary one. The

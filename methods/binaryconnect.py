@@ -8,7 +8,7 @@ from configs.settings import setting
 
 from .binary.layers import Parts
 from .binary.sign import Activation, StochasticWeightSign, WeightSign
-from .ste import LatentConfig, LatentMethod
+from .latent import LatentConfig, LatentMethod
 
 
 @dataclass

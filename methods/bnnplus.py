@@ -11,8 +11,8 @@ from configs.settings import setting
 from .binary.layers import Parts, binary_layers
 from .binary.sign import Quantizer, WeightSign
 from .binary.swish import SwishSign
+from .latent import LatentConfig, LatentMethod
 from .optim.schedule import KINDS, Curve
-from .ste import LatentConfig, LatentMethod
 
 
 @dataclass

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from configs.settings import setting
 
-from .bop import BitFlipConfig, BitFlipMethod
+from .bitflip import BitFlipConfig, BitFlipMethod
 from .optim import Bop2ndOrder
 from .optim.bop2nd import CORRECTIONS
 from .optim.schedule import KINDS

@@ -25,7 +25,7 @@ from .binary.gaussian import (
 from .binary.layers import Parts
 from .binary.statistics import kept_statistics, restore, statistics
 from .optim.schedule import Curve
-from .reestimated import ReestimatedMethod
+from .recalibrated import RecalibratedMethod
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Config(MethodConfig):
     draws: int = setting(16, "nets drawn from θ whose softmax is averaged for the record's draws_error", low=1)
 
 
-class PBNet(ReestimatedMethod):
+class PBNet(RecalibratedMethod):
     """a distribution over ±1 for every weight, trained through Gaussian pre-activations
 
     Adam moves `θ = E[w]`, clipped to [−1, 1], by the gradient of the loss at the mean of the last layer's distribution
@@ -51,7 +51,7 @@ class PBNet(ReestimatedMethod):
 
     The first `pretrain` of the run's epochs train the real-valued twin, with tanh; θ starts from its weights, batch
     norm from its γ and β, Adam from nothing. Evaluation never depends on the phase: weights are the mode sign(θ),
-    activations signs, and batch norm has statistics of this binary net (`ReestimatedMethod`). `draws_error` is of the
+    activations signs, and batch norm has statistics of this binary net (`RecalibratedMethod`). `draws_error` is of the
     softmax averaged over `draws` nets drawn from θ, each with statistics of its own.
 
     Source: Peters & Welling 2018, arXiv 1809.03368. Differs from the paper: its variant with a sign at the last layer

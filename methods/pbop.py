@@ -12,9 +12,9 @@ from .base import MethodConfig
 from .binary.coin import Coin
 from .binary.layers import Parts, binary_layers
 from .binary.sign import ActivationSign
-from .drawn import DrawnMethod
 from .optim import PBop
 from .optim.schedule import KINDS, Curve
+from .sampled import SampledMethod
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Config(MethodConfig):
     draws: int = setting(16, "draws whose softmax is averaged for the record's draws_error", low=1)
 
 
-class PBopMethod(DrawnMethod):
+class PBopMethod(SampledMethod):
     """each weight a loaded coin, its probability moved by Bop's normalized moment times a scaler (reconstruction)
 
     `p ← clip(p − scaler·m/(√v + ε), p_min, 1 − p_min)` from gradients at weights drawn once a step. A reconstruction:

@@ -9,7 +9,7 @@ from typing import Any
 
 from configs.schema import RunConfig, changed, first_difference, identity
 from configs.settings import UserError
-from configs.whole import write_whole
+from results.files import write_whole
 
 SCHEMA = 1
 

@@ -23,16 +23,16 @@ from tqdm import tqdm
 
 from configs.schema import RunConfig, changed
 from configs.settings import UserError
-from methods.callbacks.history import History, StoppedEarlyError
 from results.record import record_path
 from run import train
+from training.callbacks.history import History, StoppedEarlyError
 
-from .claims import Claims, trials_of
 from .sampling import make_pruner, make_sampler
 from .settings import SweepConfig, run_config
 from .space import Space
 from .storage import file_of, lock_folder, open_storage, shown
 from .tuned import TUNED, command_of, write_tuned
+from .workers import Claims, trials_of
 
 STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 

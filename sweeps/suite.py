@@ -24,11 +24,11 @@ from omegaconf import DictConfig
 
 from configs.schema import RunConfig, identity, register, resolve
 from configs.settings import UserError, unknown
-from configs.whole import BusyError
 from methods import METHODS
+from results.files import BusyError
 from results.record import failed_path, find, load, record_path
-from results.summary import report
 from run import CONFIGS, command_line, complain, fail_job, train
+from training.summary import report
 
 from .settings import SuiteConfig, given, run_config, settings_text
 from .space import load_space

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from configs.schema import GROUPS, RunConfig, changed
 from configs.settings import UserError
-from configs.whole import write_whole
+from results.files import write_whole
 from run import CONFIGS
 
 TUNED = Path(CONFIGS) / "tuned"

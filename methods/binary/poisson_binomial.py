@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from .leave_one_out import CLOSURES, SOLUTIONS, deciding_mass, threshold
+from .poisson_binomial_gradient import CLOSURES, SOLUTIONS, deciding_mass, threshold
 
 WAYS = ("exact", "adaptive", "clt", "nominal")
 GRADIENTS = (*SOLUTIONS, "autograd")

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from methods.optim.moments import MomentOptimizer, not_binary, require
+from methods.optim.base import MomentOptimizer, not_binary, require
 
 
 class Bop(MomentOptimizer):

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from methods.optim.moments import MomentOptimizer, not_binary, require
+from methods.optim.base import MomentOptimizer, not_binary, require
 
 CORRECTIONS = ("biased", "unbiased", "adam")
 

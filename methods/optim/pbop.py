@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from methods.optim.moments import MomentOptimizer, require
+from methods.optim.base import MomentOptimizer, require
 
 
 class PBop(MomentOptimizer):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from methods.binary.shift import ap2_scalar, round_exponent_
-from methods.optim.moments import MomentOptimizer, require
+from methods.optim.base import MomentOptimizer, require
 
 
 class ShiftAdaMax(MomentOptimizer):

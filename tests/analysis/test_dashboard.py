@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis import panels, upload
-from analysis.dashboard import main
+from analysis.dashboard import main, upload, workspace
 from analysis.select import flat
 from results.record import Record, load
 from run import train
@@ -31,7 +30,7 @@ def panels_of(view) -> list:
 
 def test_every_panel_shows_what_an_upload_sends(records):
     sent = set().union(*map(upload.metrics_of, records))
-    shown = {metric for panel in panels_of(panels.workspace("me", "p")) for metric in panels.metrics_of(panel)}
+    shown = {metric for panel in panels_of(workspace.workspace("me", "p")) for metric in workspace.metrics_of(panel)}
     assert shown <= sent
     assert {"val_error", "train_loss", "flip_rate", "epoch", "elapsed", "seconds", "cost.images_per_second"} <= shown
     assert {"test.error", "test.binarization_gap"} <= shown
@@ -41,12 +40,12 @@ def test_every_panel_shows_what_an_upload_sends(records):
 def test_the_panels_of_a_method_are_those_of_all(method, configure):
     """A run as it is logged live: no panel lacks it, whether its weights are latent, bare bits or probabilities."""
     record = train(configure(f"method={method}", "epochs=1", "limit_train=200", "batch_size=100"))
-    shown = {metric for panel in panels_of(panels.workspace("me", "p")) for metric in panels.metrics_of(panel)}
+    shown = {metric for panel in panels_of(workspace.workspace("me", "p")) for metric in workspace.metrics_of(panel)}
     assert shown - upload.metrics_of(record) == set()
 
 
 def test_lines_have_bands_and_bars_the_mean_of_a_group():
-    view = panels.workspace("me", "p", "mnist", "stddev")
+    view = workspace.workspace("me", "p", "mnist", "stddev")
     assert {panel.groupby_aggfunc for panel in panels_of(view)} == {"mean"}
     assert {panel.groupby_rangefunc for panel in panels_of(view)} == {"stddev"}
     (runs,) = view._spec["spec"]["section"]["runSets"]
@@ -59,11 +58,11 @@ def test_lines_have_bands_and_bars_the_mean_of_a_group():
 def test_the_dry_run_of_the_workspace_lists_sections_and_metrics(capsys):
     assert main(["workspace", "--dry-run"]) == 0
     out = capsys.readouterr().out
-    for section in panels.sections("minmax"):
+    for section in workspace.sections("minmax"):
         assert f"\n{section.name}\n" in out
         for panel in section.panels:
             assert panel.title in out
-            assert all(metric in out for metric in panels.metrics_of(panel))
+            assert all(metric in out for metric in workspace.metrics_of(panel))
 
 
 def test_the_dry_run_of_an_upload_names_every_record(capsys):

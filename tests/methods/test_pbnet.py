@@ -14,7 +14,7 @@ from methods.binary.layers import binary_layers
 from methods.binary.sign import WeightSign
 from methods.binary.statistics import statistics
 from methods.nets import NETS
-from methods.reestimated import BATCHES
+from methods.recalibrated import BATCHES
 
 
 def make(seed=0, net="tiny", net_settings=None, name="pbnet", **settings):

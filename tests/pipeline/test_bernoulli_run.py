@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from methods.optim.stages import BINARIZE
-from results.conclude import conclude
+from methods.optim.hardening import BINARIZE
 from results.record import load, record_path
+from training.recording import conclude
 
 EPS = 1e-4  # of batch norm
 SETTINGS = ["method=bernoulli", "net=mlp", "net.width=24", "net.depth=2", "dataset.scaling=binary", "epochs=6"]

@@ -11,7 +11,7 @@ import pytest
 from optuna.trial import TrialState
 from sqlalchemy import create_engine
 
-from sweeps.claims import trials_of
+from sweeps.workers import trials_of
 from tests.sweeps.tools import EPOCHS, LONG, held_by, kill, records_in, start, wait_for, work
 
 

@@ -13,8 +13,8 @@ from configs.schema import register, resolve
 from configs.settings import UserError
 from datamodules.digits import Digits
 from results.record import find, load, run_id
-from sweeps.claims import trials_of
 from sweeps.tuned import command_of
+from sweeps.workers import trials_of
 from tests.sweeps.tools import records_in
 
 

@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 
 from results.record import load, record_path
 from run import train
-from sweeps.claims import trials_of
+from sweeps.workers import trials_of
 from tests.sweeps.tools import EPOCHS, LONG, held_by, hold, kill, records_in, start, wait_for, work
 
 

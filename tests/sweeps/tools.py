@@ -13,8 +13,8 @@ from filelock import FileLock
 from optuna.trial import TrialState
 
 from results.record import Record, load
-from sweeps.claims import trials_of
 from sweeps.study import Sweep
+from sweeps.workers import trials_of
 
 # Forks of a process that has imported everything: no worker waits for that, and none is a fork of the test's own
 # process, in which autograd may have started threads.

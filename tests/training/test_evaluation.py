@@ -6,8 +6,8 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from results.conclude import conclude
 from results.record import load, record_path
+from training.recording import conclude
 
 
 def signs(x):

@@ -12,9 +12,9 @@ import torch
 
 from configs.settings import UserError
 from methods.binary.layers import binary_layers
-from methods.callbacks.history import TrainingError
 from results.record import failed_path, load, record_path, run_id
 from run import train
+from training.callbacks.history import TrainingError
 
 
 def test_the_curves_and_the_chosen_epoch(configure):

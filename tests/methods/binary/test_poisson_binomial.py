@@ -9,8 +9,8 @@ import torch
 from scipy.stats import binom, norm
 
 from methods.binary import poisson_binomial
-from methods.binary.leave_one_out import CLOSURES, deciding_mass
 from methods.binary.poisson_binomial import GRADIENTS, clt_error, distribution, prob_sum_nonnegative, variance_of
+from methods.binary.poisson_binomial_gradient import CLOSURES, deciding_mass
 
 SIZES = [1, 2, 3, 4, 5, 8, 11, 12]
 

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from .binary.coin import Drawn
-from .reestimated import ReestimatedMethod
+from .recalibrated import RecalibratedMethod
 
 
-class DrawnMethod(ReestimatedMethod):
+class SampledMethod(RecalibratedMethod):
     """The record's `error` is of the likelier signs; `draws_error` of the softmax averaged over `config.draws` draws.
 
     Sums of signs are larger than sums of drawn weights, so batch norm's statistics are measured anew for each."""

@@ -20,8 +20,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from configs.schema import RunConfig, first_difference, identity
 from configs.settings import UserError
+from methods.base import Method
 
-from .base import Method
 from .callbacks import Checkpoint, Diagnostics, EpochSeed, History, Progress
 from .callbacks.checkpoint import WholeCheckpointIO
 from .callbacks.history import log_row

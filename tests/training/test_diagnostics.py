@@ -7,9 +7,9 @@ import pytest
 import pytorch_lightning as pl
 
 from methods.binary.layers import binary_layers
-from methods.callbacks import diagnostics
-from results.conclude import conclude
 from results.record import load, record_path
+from training.callbacks import diagnostics
+from training.recording import conclude
 
 
 class Tracker(pl.Callback):

@@ -16,11 +16,11 @@ import torch
 
 import run as spine
 from configs.settings import UserError
-from configs.whole import alone_in
 from methods import METHODS
-from methods.trainer import interruptible
+from results.files import alone_in
 from results.record import failed_path, load, record_path, run_id
 from run import train
+from training.trainer import interruptible
 
 EPOCHS = 60
 

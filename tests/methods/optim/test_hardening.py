@@ -2,7 +2,7 @@
 
 import pytest
 
-from methods.optim.stages import BINARIZE, Stages
+from methods.optim.hardening import BINARIZE, Stages
 
 
 def test_a_span_for_each_layer():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from .settings import UserError
+from configs.settings import UserError
 
 
 class BusyError(UserError):

@@ -9,7 +9,8 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.trainer.states import TrainerFn
 
-from ..optim.composite import is_finite
+from methods.optim.composite import is_finite
+
 from .checkpoint import cpu_copy
 from .diagnostics import Diagnostics
 

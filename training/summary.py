@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from .record import Record
+from results.record import Record
 
 
 def report(record: Record, path: Path) -> str:

@@ -1,6 +1,6 @@
 """W&B dashboards: a workspace that compares methods, and finished records as runs for it.
 
-python -m analysis.dashboard workspace --entity me              saves the view; its panels are in analysis/panels.py
+python -m analysis.dashboard workspace --entity me              saves the view; its panels are in analysis/workspace.py
 python -m analysis.dashboard upload --experiment mnist_mlp      sends records; runs with logger=wandb need no upload
 """
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from analysis import panels, upload
+from analysis.dashboard import upload, workspace
 from analysis.select import RESULTS, ROOT
 from configs.settings import UserError
 
@@ -33,9 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _workspace(args: argparse.Namespace) -> None:
-    view = panels.workspace(args.entity or "", args.project, args.dataset, args.bands)
+    view = workspace.workspace(args.entity or "", args.project, args.dataset, args.bands)
     if args.dry_run:
-        print(panels.outline(view))
+        print(workspace.outline(view))
         return
     if os.environ.get("WANDB_MODE") in upload.OFFLINE:
         raise UserError("a workspace is saved online alone; unset WANDB_MODE, or look at it with --dry-run")
@@ -72,7 +72,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="what", required=True)
     view = commands.add_parser("workspace", parents=[common], help="save the view that compares methods")
     view.add_argument("--dataset", help="show the runs of this data set alone")
-    view.add_argument("--bands", choices=panels.BANDS, default="minmax", help="over the seeds (default: %(default)s)")
+    view.add_argument(
+        "--bands", choices=workspace.BANDS, default="minmax", help="over the seeds (default: %(default)s)"
+    )
     send = commands.add_parser("upload", parents=[common], help="send finished records as runs")
     send.add_argument("--method", nargs="+", default=[])
     send.add_argument("--dataset", nargs="+", default=[])

@@ -7,10 +7,10 @@ import torch
 from methods import METHODS
 from methods.binary.statistics import statistics
 from methods.nets import NETS
-from methods.reestimated import BATCHES, ReestimatedMethod
+from methods.recalibrated import BATCHES, RecalibratedMethod
 
 
-@pytest.mark.parametrize("name", [n for n, m in METHODS.items() if issubclass(m, ReestimatedMethod)])
+@pytest.mark.parametrize("name", [n for n, m in METHODS.items() if issubclass(m, RecalibratedMethod)])
 def test_a_trained_net_holds_the_statistics_of_what_it_evaluates(name, fit):
     torch.manual_seed(0)
     method = METHODS[name](METHODS[name].Config(), NETS["tiny"].Config(), (1, 8, 8), 10, "cross_entropy")

@@ -14,7 +14,7 @@ from .binary.statistics import kept_statistics, reestimate
 BATCHES = 20  # enough, says Peters & Welling 2018
 
 
-class ReestimatedMethod(Method):
+class RecalibratedMethod(Method):
     """Before every validation, the running statistics of batch norm become those of the net as it is evaluated, over
     `BATCHES` training batches. They are part of the weights that validation chooses.
 

@@ -11,12 +11,12 @@ from omegaconf import OmegaConf
 
 from analysis.select import EXPERIMENTS, flat, settings_of
 from configs.settings import UserError, unknown
-from methods.callbacks.history import log_row
-from methods.trainer import build_logger, wandb_key
-from results.conclude import mirror, summary_of
 from results.record import Record, load
+from training.callbacks.history import log_row
+from training.recording import mirror, summary_of
+from training.trainer import build_logger, wandb_key
 
-LOGGER = Path(__file__).parent.parent / "configs" / "logger" / "wandb.yaml"
+LOGGER = Path(__file__).parent.parent.parent / "configs" / "logger" / "wandb.yaml"
 OFFLINE = ("offline", "dryrun")
 SHOWN = ("validation.error", "test.error", "test.binarization_gap", "cost.elapsed_seconds")
 # This process is not the one that trained: its machine, code and terminal say nothing of the run.

@@ -7,10 +7,10 @@ import torch
 
 from datamodules import DataModule
 from methods.base import Method
-from methods.trainer import Training, prepare
-from results.conclude import begin
 from results.record import Record
 from run import build
+from training.recording import begin
+from training.trainer import Training, prepare
 
 
 class Run(NamedTuple):

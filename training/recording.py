@@ -14,12 +14,12 @@ from pytorch_lightning.loggers import WandbLogger
 from configs.schema import RunConfig, identity
 from methods.base import Method
 from methods.binary.layers import binary_layers
-from methods.callbacks.checkpoint import save_whole
 from methods.optim.composite import state_bytes_of
-from methods.trainer import Training
+from results.record import Record, failed_path, record_path, run_id, save
+from training.callbacks.checkpoint import save_whole
+from training.trainer import Training
 
 from .environment import environment, peak_memory
-from .record import Record, failed_path, record_path, run_id, save
 
 
 def begin(config: RunConfig, method: Method, data: Any, device: torch.device, command: str | None = None) -> Record:

@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from configs.whole import write_whole
+from results.files import write_whole
 
 STREAM = 1  # sets these seeds apart from those of the data order, which come from (seed, epoch) too
 

@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from ..binary.layers import binary_layers
+from methods.binary.layers import binary_layers
 
 SAMPLE = 2048  # weights per layer that are followed step by step
 WINDOW = 10  # steps within which a flip back counts as a flip-flop

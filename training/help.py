@@ -4,11 +4,10 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
+from configs.schema import GROUPS, RunConfig
+from configs.settings import UserError, describe, unknown
 from datamodules.base import DataConfig
 from methods.base import MethodConfig
-
-from .schema import GROUPS, RunConfig
-from .settings import UserError, describe, unknown
 
 USAGE = """Trains a binarized net and leaves a record.
 

@@ -1,0 +1,66 @@
+"""Weights that are ±1 from the start and flipped on a threshold, without a latent weight."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from configs.settings import setting
+
+from .base import Method, MethodConfig
+from .binary.layers import Parts, binary_layers
+from .binary.sign import ActivationSign, Identity, sign
+from .optim.base import MomentOptimizer
+from .optim.schedule import KINDS, Curve
+
+
+@dataclass
+class BitFlipConfig(MethodConfig):
+    """What Bop and Bop2ndOrder share: Adam's rate is for batch norm alone, and may go its own way."""
+
+    threshold: float = setting(1e-8, "τ: a weight flips where w·m passes it", low=0)
+    threshold_end: float = setting(1e-8, "its value at the end of the schedule", low=0)
+    threshold_schedule: str = setting("constant", "how τ goes from threshold to threshold_end", choices=KINDS)
+    gamma: float = setting(1e-4, "γ, adaptivity rate: the weight of a new gradient in m", low=0, high=1)
+    gamma_end: float = setting(1e-5, "its value at the end of the schedule", low=0, high=1)
+    gamma_schedule: str = setting("constant", "how γ goes from gamma to gamma_end", choices=KINDS)
+
+
+class BitFlipMethod(Method):
+    """Binary layers whose weights are ±1 from the start and flipped by `flipper`; Adam for the rest.
+
+    Initial weights are the signs of a Glorot draw. Hidden activations as in `ste`: sign with the hard-tanh gradient."""
+
+    latent: ClassVar[bool] = False
+    flips_bits: ClassVar[bool] = True
+    scheduled: ClassVar[tuple[str, ...]] = ("lr", "threshold", "gamma")
+    flipper: MomentOptimizer
+
+    def parts(self) -> Parts:
+        return Parts(lambda: Identity(binary=True), ActivationSign)
+
+    def initialize(self) -> None:
+        for layer in binary_layers(self.net).values():
+            nn.init.xavier_uniform_(layer.weight)
+            layer.weight.copy_(sign(layer.weight))
+
+    def make_flipper(self, binary: list[Tensor]) -> MomentOptimizer:
+        raise NotImplementedError
+
+    def optimizers_of(self, binary: list[Tensor], rest: list[Tensor]) -> Any:
+        self.flipper = self.make_flipper(binary)
+        yield self.flipper
+        yield torch.optim.Adam(rest, lr=self.config.lr, fused=True)
+
+    def curves(self) -> dict[str, Curve]:
+        return {name: self.curve(name) for name in self.scheduled}
+
+    def flip_moment(self, weight: Tensor, index: Tensor) -> Tensor:
+        """What the rule compares with τ, for the weights at flat positions `index`: a flip is due where it is over τ
+        and has the weight's sign."""
+        return self.flipper.state[weight]["m"].view(-1)[index]
+
+    def threshold(self) -> float:
+        """τ as the next step will use it."""
+        return max(float(self.flipper.param_groups[0]["threshold"]), 1e-30)
