@@ -28,7 +28,7 @@ from datamodules.scaling import fit
 from methods import METHODS
 from methods.base import Method
 from methods.binary.layers import binary_layers
-from methods.nets.mlp import MLPConfig
+from methods.nets.mlp import Config as MLPConfig
 from training.trainer import prepare
 
 SPINE = "run.py: ste, compiled"

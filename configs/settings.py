@@ -22,10 +22,13 @@ def setting(
     above: float | None = None,
     high: float | None = None,
     below: float | None = None,
+    identity: bool = True,
 ) -> Any:
-    """A dataclass field with its help text and valid values: `low ≤ value ≤ high`, `above < value < below`."""
+    """A dataclass field with its help text and valid values: `low ≤ value ≤ high`, `above < value < below`.
+
+    identity: whether the setting can change the outcome of a run, and so is part of what names it."""
     rules = {"choices": choices, "low": low, "above": above, "high": high, "below": below}
-    metadata = {"help": help} | {k: v for k, v in rules.items() if v is not None}
+    metadata = {"help": help, "identity": identity} | {k: v for k, v in rules.items() if v is not None}
     return field(default=default, metadata=metadata)
 
 

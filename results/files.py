@@ -1,18 +1,10 @@
-"""Files that appear whole or not at all, and runs that one process at a time trains."""
+"""Files that appear whole or not at all."""
 
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from configs.settings import UserError
-
-
-class BusyError(UserError):
-    """Another process is at it."""
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -41,23 +33,3 @@ def check_writable(path: Path) -> None:
     except UserError as error:
         raise UserError(str(error).replace(str(probe), str(path))) from error
     probe.unlink()
-
-
-@contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Holds the run's folder for this process and clears what a killed one left there. BusyError where it is held."""
-    check_writable(folder / "last.ckpt")
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise BusyError(f"another process is training this run: {folder}") from None
-    try:
-        for stale in folder.glob(".*.tmp"):
-            stale.unlink(missing_ok=True)
-        yield
-    finally:
-        lock.release()
-        with suppress(OSError):
-            (folder / ".lock").unlink(missing_ok=True)
-            folder.rmdir()  # only where nothing was kept in it

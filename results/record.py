@@ -1,17 +1,17 @@
-"""The record of a run: schema, run id, atomic write, load. Tables are a pure function of records."""
+"""The record of a run: its schema, and how it is written, read and found. Tables are a pure function of records."""
 
-import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from configs.schema import RunConfig, changed, first_difference, identity
 from configs.settings import UserError
-from results.files import write_whole
+
+from .files import write_whole
 
 SCHEMA = 1
+FAILED = ".failed.json"  # ends the name of a failed run's record
 
 
 @dataclass
@@ -41,37 +41,6 @@ class Record:
     diagnostics: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
     error: str | None = None
     schema: int = SCHEMA
-
-
-def run_id(config: RunConfig) -> str:
-    """`<dataset>-<net>-s<seed>-<hash>`: a name to read, and a hash of all that decides the outcome."""
-    text = json.dumps(changed(config), sort_keys=True, default=str)
-    digest = hashlib.sha256(text.encode()).hexdigest()[:10]
-    return f"{config.dataset.name}-{config.net.name}-s{config.seed}-{digest}"
-
-
-def record_path(config: RunConfig) -> Path:
-    return Path(config.results_dir) / config.method.name / f"{run_id(config)}.json"
-
-
-def failed_path(config: RunConfig) -> Path:
-    return record_path(config).with_suffix(".failed.json")
-
-
-def find(config: RunConfig) -> Record | None:
-    """The finished record of this very configuration, or None; one without a test error does not serve a run with it.
-
-    UserError where the record under this id was made with other values: a default has changed since."""
-    path = record_path(config)
-    if not path.exists():
-        return None
-    record = load(path)
-    difference = first_difference(record.config, identity(config))
-    if difference:
-        raise UserError(
-            f"{path} was made with another {difference} (a default has changed since); rerun=true replaces it"
-        )
-    return None if config.test and record.test is None else record
 
 
 def load(path: Path) -> Record:
@@ -107,3 +76,17 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_rounded(v) for v in value]
     return value
+
+
+def record_files(folder: Path, method: str = "*") -> list[Path]:
+    """The finished records in `folder`, which has a folder for each method, in the order of their paths."""
+    return [path for path in sorted(folder.glob(f"{method}/*.json")) if not path.name.endswith(FAILED)]
+
+
+def failed_files(folder: Path) -> list[Path]:
+    """The records of failed runs that have not succeeded since."""
+    return [
+        path
+        for path in sorted(folder.glob(f"*/*{FAILED}"))
+        if not path.with_name(path.name.removesuffix(FAILED) + ".json").exists()
+    ]

@@ -14,40 +14,18 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from configs.schema import register, resolve
-from configs.settings import UserError
-from run import CONFIGS, command_line, fail_job
+from configs.schema import CONFIGS, register, resolve
+from training.command_line import command_line, job
 
-from .settings import SweepConfig, given, settings_text
-from .space import SPACES, load_space
-from .study import Sweep
-
-NOT_FOR_A_SWEEP = {
-    "test": "a sweep reads no test set",
-    "rerun": "a trial is trained once",
-    "results_dir": "records of trials lie in output_dir/sweeps, apart from those of the tables",
-    "save_weights": "weights of trials are not kept",
-}
+from .settings import SPACES, SweepConfig, given, register_schemas, settings_text
 
 
-def make_sweep(config: SweepConfig, command: dict[str, str]) -> Sweep:
-    """The sweep that a command line asks for. UserError for what a sweep decides itself."""
-    for name in command.keys() & NOT_FOR_A_SWEEP.keys():
-        raise UserError(f"{name}={command[name]} is not for a sweep: {NOT_FOR_A_SWEEP[name]}")
-    space = load_space(config.method.name, config.space)
-    if not space:
-        file = SPACES / f"{config.method.name}.yaml"
-        raise UserError(f"method={config.method.name} has no search space: write {file}, or give space=FILE")
-    for name in space.tuned:
-        if f"method.{name}" in command:
-            raise UserError(f"method.{name} is tuned; to hold it, give space=FILE without it")
-    return Sweep(config, space, command)
-
-
-@hydra.main(version_base="1.3", config_path=CONFIGS, config_name="run")
+@hydra.main(version_base="1.3", config_path=CONFIGS, config_name="sweep")
 def app(config: DictConfig) -> float | None:
-    """One sweep. Returns the lowest validation error in %, None where it failed."""
-    try:
+    """One sweep. Returns the lowest validation error in %, None where other processes are still at it."""
+    from .study import make_sweep  # here, so that a mistyped word is refused before torch is loaded
+
+    with job():
         settings = resolve(config)
         assert isinstance(settings, SweepConfig)
         sweep = make_sweep(settings, given())
@@ -55,9 +33,7 @@ def app(config: DictConfig) -> float | None:
         print(sweep.conclude(), flush=True)
         best = sweep.best()
         return best.value if best else None
-    except UserError as error:
-        fail_job(error)
-        return None
+    return None
 
 
 def help_text() -> str:
@@ -75,7 +51,8 @@ def help_text() -> str:
 
 
 def main() -> int:
-    register(SweepConfig)
+    register()
+    register_schemas()
     return command_line(app, help_text)
 
 

@@ -1,13 +1,16 @@
 """What a sweep and a suite are told beside the settings of their runs."""
 
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
+from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 
 from configs.schema import RunConfig
 from configs.settings import describe, setting
 
+SPACES = Path(__file__).parent / "spaces"
 SAMPLERS = ("tpe", "random", "grid")
 PRUNERS = ("median", "halving", "none")
 
@@ -36,6 +39,12 @@ class SuiteConfig(SweepConfig):
     methods: list[str] = field(default_factory=list, metadata={"help": "which methods; []: all"})
     seeds: list[int] = field(default_factory=list, metadata={"help": "of the runs that are tested"})
     plan: bool = setting(False, "only show what is left")
+
+
+def register_schemas() -> None:
+    """Tells Hydra of what configs/sweep.yaml and configs/suite.yaml have beyond a run's settings."""
+    for name, schema in (("sweep_schema", SweepConfig), ("suite_schema", SuiteConfig)):
+        ConfigStore.instance().store(name=name, node=schema)
 
 
 def run_config(config: SweepConfig, **changes: Any) -> RunConfig:

@@ -18,10 +18,11 @@ from omegaconf.errors import OmegaConfBaseException
 from optuna import Trial
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from configs.registry import METHODS
 from configs.settings import UserError, check, unknown
-from methods import METHODS
 
-SPACES = Path(__file__).parent / "spaces"
+from .settings import SPACES
+
 SCALES = ("log", "linear", "categorical")
 DIGITS = 3  # significant ones of a tuned number: finer differences tell nothing, and the file stays readable
 

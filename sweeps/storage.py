@@ -13,7 +13,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from configs.settings import UserError
 
-KINDS = "sqlite:///FILE, journal:FILE, postgresql://USER:PASSWORD@HOST/DATABASE or mysql://…"
+STORAGES = "sqlite:///FILE, journal:FILE, postgresql://USER:PASSWORD@HOST/DATABASE or mysql://…"
 SQLITE_PATIENCE = 60  # seconds to wait while another process writes
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -48,7 +48,7 @@ def open_storage(url: str, locks: Path) -> BaseStorage:
         if not file and make_url(url).get_backend_name() not in ("postgresql", "mysql"):
             raise ArgumentError("unknown kind")
     except ArgumentError as error:
-        raise UserError(f"storage={url} is not valid: {KINDS}") from error
+        raise UserError(f"storage={url} is not valid: {STORAGES}") from error
     try:
         locks.mkdir(parents=True, exist_ok=True)
         with FileLock(locks / "open"):

@@ -21,19 +21,27 @@ from optuna.distributions import distribution_to_json
 from optuna.trial import FrozenTrial, Trial, TrialState
 from tqdm import tqdm
 
-from configs.schema import RunConfig, changed
+from configs.schema import changed
 from configs.settings import UserError
-from results.record import record_path
-from run import train
-from training.callbacks.history import History, StoppedEarlyError
+from training.callbacks import History
+from training.errors import StoppedEarlyError
+from training.run import Run
+from training.selection import lowest
+from training.train import train
 
 from .sampling import make_pruner, make_sampler
-from .settings import SweepConfig, run_config
-from .space import Space
+from .settings import SPACES, SweepConfig, run_config
+from .space import Space, load_space
 from .storage import file_of, lock_folder, open_storage, shown
 from .tuned import TUNED, command_of, write_tuned
-from .workers import Claims, trials_of
+from .workers import TrialQueue, trials_of
 
+NOT_FOR_A_SWEEP = {
+    "test": "a sweep reads no test set",
+    "rerun": "a trial is trained once",
+    "results_dir": "records of trials lie in output_dir/sweeps, apart from those of the tables",
+    "save_weights": "weights of trials are not kept",
+}
 STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
 
@@ -76,7 +84,7 @@ class Sweep:
                 pruner=make_pruner(self.config.pruner, self.config.epochs),
             )
         one_disk = file_of(self.url) is not None
-        self.claims = Claims(self.study, self.total, self._suggest, locks, one_disk, self.config.takeover)
+        self.queue = TrialQueue(self.study, self.total, self._suggest, locks, one_disk, self.config.takeover)
 
     def run(self) -> int:
         """Runs trials until the study has all of them, and returns how many this process ran; other processes may be
@@ -93,7 +101,7 @@ class Sweep:
         ) as bar:
             while True:
                 self._show(bar)
-                with self.claims.next() as trial:
+                with self.queue.next() as trial:
                     if trial is None:
                         return count
                     self._run(trial)
@@ -105,22 +113,24 @@ class Sweep:
     def _suggest(self, trial: Trial) -> None:
         trial.set_user_attr("values", self.space.suggest(trial))
 
-    def trial_config(self, trial: FrozenTrial) -> RunConfig:
+    def trial_run(self, trial: FrozenTrial) -> Run:
         """The run of a trial: whatever a sweep was told, it reads no test set, and no record but the sweep's own."""
-        return replace(
-            self.base,
-            method=replace(self.base.method, **trial.user_attrs["values"]),
-            results_dir=str(self.folder / "records"),
-            output_dir=str(self.folder / f"trial-{trial.number}"),
-            save_weights=False,
+        return Run(
+            replace(
+                self.base,
+                method=replace(self.base.method, **trial.user_attrs["values"]),
+                results_dir=str(self.folder / "records"),
+                output_dir=str(self.folder / f"trial-{trial.number}"),
+                save_weights=False,
+            )
         )
 
     def _run(self, trial: Trial) -> None:
         """Trains, and tells the study. A UserError is for the user to put right: the trial waits for that."""
         known = self.study.get_trials(deepcopy=False)[trial.number]
-        config = self.trial_config(known)
+        run = self.trial_run(known)
         try:
-            record = train(config, [Report(trial, known.intermediate_values)], command_of(config))
+            record = train(run, [Report(trial, known.intermediate_values)], command_of(run.config))
         except StoppedEarlyError:
             self.study.tell(trial, state=TrialState.PRUNED)
         except UserError:
@@ -129,9 +139,9 @@ class Sweep:
             trial.set_user_attr("error", f"{type(error).__name__}: {error}")
             self.study.tell(trial, state=TrialState.FAIL)
         else:
-            trial.set_user_attr("record", str(record_path(config)))
+            trial.set_user_attr("record", str(run.record_path))
             self.study.tell(trial, record.validation["error"])
-        shutil.rmtree(config.output_dir, ignore_errors=True)
+        shutil.rmtree(run.config.output_dir, ignore_errors=True)
 
     # what came of it
 
@@ -150,7 +160,7 @@ class Sweep:
     def best(self) -> FrozenTrial | None:
         """The trial with the lowest validation error, the earliest at ties."""
         complete = [trial for trial in self.trials() if trial.state == TrialState.COMPLETE]
-        return min(complete, key=lambda trial: (trial.value, trial.number), default=None)
+        return complete[lowest([trial.value for trial in complete])] if complete else None
 
     def conclude(self) -> str:
         """Writes the best configuration once all trials have ended, and says what came of them.
@@ -166,7 +176,7 @@ class Sweep:
             raise UserError(f"{heading}, none to choose from" + (f"; the last error: {errors[-1]}" if errors else ""))
         found = f"validation error {best.value:.2f} % in trial {best.number}"
         search = f"sampler {self.config.sampler}, pruner {self.config.pruner}, search seed {self.config.search_seed}"
-        write_tuned(self.path, self.trial_config(best), self.name, states.total(), [heading, f"{found}; {search}"])
+        write_tuned(self.path, self.trial_run(best).config, self.name, states.total(), [heading, f"{found}; {search}"])
         return (
             f"{heading}\n  best       {found}: {_text(best)}\n"
             f"  written    {self.path}   (python run.py +tuned={self.path.parent.name}/{self.path.stem})\n"
@@ -204,6 +214,20 @@ class Report(pl.Callback):
             self.trial.report(history.rows[-1]["val_error"], epoch)
         if epoch < (trainer.max_epochs or 0) and self.trial.should_prune():
             raise StoppedEarlyError(f"pruned after epoch {epoch}")
+
+
+def make_sweep(config: SweepConfig, command: dict[str, str]) -> Sweep:
+    """The sweep that a command line asks for. UserError for what a sweep decides itself."""
+    for name in command.keys() & NOT_FOR_A_SWEEP.keys():
+        raise UserError(f"{name}={command[name]} is not for a sweep: {NOT_FOR_A_SWEEP[name]}")
+    space = load_space(config.method.name, config.space)
+    if not space:
+        file = SPACES / f"{config.method.name}.yaml"
+        raise UserError(f"method={config.method.name} has no search space: write {file}, or give space=FILE")
+    for name in space.tuned:
+        if f"method.{name}" in command:
+            raise UserError(f"method.{name} is tuned; to hold it, give space=FILE without it")
+    return Sweep(config, space, command)
 
 
 def _text(trial: FrozenTrial) -> str:

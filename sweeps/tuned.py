@@ -7,15 +7,15 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from configs.schema import GROUPS, RunConfig, changed
+from configs.registry import GROUPS
+from configs.schema import CONFIGS, RunConfig, changed
 from configs.settings import UserError
 from results.files import write_whole
-from run import CONFIGS
 
 TUNED = Path(CONFIGS) / "tuned"
 
 
-def settings_of(config: RunConfig) -> dict[str, Any]:
+def settings_without_seed(config: RunConfig) -> dict[str, Any]:
     """All that makes this run but for its seed: the shared budget whole, the groups where they differ from defaults."""
     settings = changed(config)
     groups = {group: {k: v for k, v in settings.pop(group).items() if k != "name"} for group in GROUPS}
@@ -26,7 +26,7 @@ def settings_of(config: RunConfig) -> dict[str, Any]:
 def command_of(config: RunConfig) -> str:
     """The command that makes this very run, whatever becomes of defaults in configs/run.yaml and of tuned files."""
     words = [f"{group}={getattr(config, group).name}" for group in GROUPS]
-    for name, value in (settings_of(config) | {"seed": config.seed}).items():
+    for name, value in (settings_without_seed(config) | {"seed": config.seed}).items():
         if isinstance(value, dict):
             words += [f"{name}.{key}={_literal(inner)}" for key, inner in value.items()]
         else:
@@ -51,7 +51,7 @@ def write_tuned(path: Path, config: RunConfig, study: str, trials: int, about: l
     """Writes the file whole. `study` and `trials` are found again by `tuned_by`, the lines `about` are for readers."""
     defaults = {"defaults": [{f"override /{group}": getattr(config, group).name} for group in GROUPS]}
     comment = "".join(f"# {line}\n" for line in [*about, f"study {study}, {trials} trials"])
-    parts = (OmegaConf.to_yaml(OmegaConf.create(part)) for part in (defaults, settings_of(config)))
+    parts = (OmegaConf.to_yaml(OmegaConf.create(part)) for part in (defaults, settings_without_seed(config)))
     write_whole(path, f"# @package _global_\n{comment}" + "\n".join(parts))
 
 

@@ -19,7 +19,7 @@ from optuna import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 
-class Claims:
+class TrialQueue:
     """Hands out trials of `study` until it has `total`. `suggest` chooses a trial's values; `locks` is their folder."""
 
     def __init__(

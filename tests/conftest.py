@@ -17,7 +17,8 @@ from hydra.core.global_hydra import GlobalHydra
 from torch.utils.data import DataLoader, TensorDataset
 
 import run
-from configs.schema import RunConfig, register, resolve
+from configs.schema import CONFIGS, register, resolve
+from training.run import Run
 
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
@@ -39,13 +40,13 @@ def overrides(tmp_path) -> list[str]:
 
 
 @pytest.fixture
-def configure(overrides) -> Callable[..., RunConfig]:
-    """configure("method=real", "epochs=3") → the checked configuration of such a run."""
+def configure(overrides) -> Callable[..., Run]:
+    """configure("method=real", "epochs=3") → such a run, its configuration checked."""
 
-    def configure(*more: str) -> RunConfig:
+    def configure(*more: str) -> Run:
         register()
-        with hydra.initialize_config_dir(run.CONFIGS, version_base="1.3"):
-            return resolve(hydra.compose("run", _last_of_each([*overrides, *more])))
+        with hydra.initialize_config_dir(CONFIGS, version_base="1.3"):
+            return Run(resolve(hydra.compose("run", _last_of_each([*overrides, *more]))))
 
     return configure
 
@@ -70,7 +71,6 @@ class Command:
 
     def __call__(self, *more: str) -> Outcome:
         self._monkeypatch.setattr(sys, "argv", ["run.py", *self.arguments(*more)])
-        self._monkeypatch.setattr(run, "failures", 0)
         GlobalHydra.instance().clear()
         self._capfd.readouterr()
         try:

@@ -1,0 +1,1 @@
+"""All that happens to a run, from its configuration to its record."""

@@ -1,37 +1,36 @@
-"""The two ends of a record: what is known before training, and what is measured after it."""
+"""The record of a run: what is known before its first step, what came of it, and how it is written."""
 
 import shlex
 import statistics
 import sys
-from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
-from pytorch_lightning.loggers import WandbLogger
 
-from configs.schema import RunConfig, identity
+from configs.schema import identity
+from datamodules.base import DataModule
 from methods.base import Method
 from methods.binary.layers import binary_layers
 from methods.optim.composite import state_bytes_of
-from results.record import Record, failed_path, record_path, run_id, save
-from training.callbacks.checkpoint import save_whole
-from training.trainer import Training
+from results.record import Record, save
 
+from .callbacks.checkpoint import save_whole
 from .environment import environment, peak_memory
+from .run import Run
+from .trainer import Training
 
 
-def begin(config: RunConfig, method: Method, data: Any, device: torch.device, command: str | None = None) -> Record:
+def new_record(run: Run, data: DataModule, method: Method, command: str | None = None) -> Record:
     """A record of what is decided before the first step. `command` makes this run; null: the one that was typed."""
     weights = [layer.weight for layer in binary_layers(method.net).values()]
     return Record(
-        run_id=run_id(config),
+        run_id=run.id,
         status="running",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=command or _command(),
-        config=identity(config),
-        environment=environment(device) | {"deterministic": config.deterministic},
+        config=identity(run.config),
+        environment=environment(data.device) | {"deterministic": run.config.deterministic},
         data={
             "label": data.label,
             "fingerprint": data.fingerprint,
@@ -48,28 +47,11 @@ def begin(config: RunConfig, method: Method, data: Any, device: torch.device, co
     )
 
 
-def conclude(record: Record, config: RunConfig, training: Training, method: Method, data: Any) -> None:
-    """Measures the chosen weights, fills the record and writes it; then the checkpoint is no longer needed.
-
-    The test set is read here alone: with the weights that validation chose, and with the last epoch's beside them."""
-    history, trainer = training.history, training.trainer
-    optimizer = trainer.optimizers[0]
+def add_outcome(training: Training) -> None:
+    """Fills in the chosen epoch, curves, diagnostics, cost and bytes of a run that was trained."""
+    record, method, data, history = training.record, training.method, training.data, training.history
     record.environment["compiled"] = method.compiled
-    record.model |= _bytes(method, optimizer)
-    record.validation = {"last_error": history.rows[-1]["val_error"]}
-    splits = {"validation": record.validation}
-    if config.test:
-        record.test = {"last_error": _error(training, method, data, "test")["error"]}
-        splits["test"] = record.test
-    method.net.load_state_dict(history.best_weights)
-    for split, result in splits.items():
-        result.update(_error(training, method, data, split))
-        result["binarized_error"] = result["error"]
-        for name, context in method.variants():
-            torch.manual_seed(config.seed)  # what a variant draws does not depend on where training was resumed
-            with context:
-                result[f"{name}_error"] = _error(training, method, data, split)["error"]
-        result["binarization_gap"] = result["binarized_error"] - result["error"]
+    record.model |= _bytes(method, training.trainer.optimizers[0])
     record.data["sizes"] = data.sizes
     record.best_epoch = history.best_epoch
     record.curves = history.curves()
@@ -81,49 +63,23 @@ def conclude(record: Record, config: RunConfig, training: Training, method: Meth
         "images_per_second": data.sizes["train"] / statistics.median(record.curves["seconds"]),
         "peak_memory": peak_memory(data.device),
     }
+
+
+def save_finished(training: Training) -> None:
+    """Writes the record, and the chosen weights beside the checkpoint, which is no longer needed then."""
+    record, run = training.record, training.run
     record.status = "done"
-    if config.save_weights:
-        save_whole(history.best_weights, training.checkpoint.with_name("weights.pt"))
-    save(record, record_path(config))
-    failed_path(config).unlink(missing_ok=True)
-    training.checkpoint.unlink(missing_ok=True)
-    try:
-        mirror(record, trainer.loggers)
-    except Exception as error:  # the record is the source, and it is written
-        print(f"logger: {' '.join(str(error).split())}", file=sys.stderr)
+    if run.config.save_weights:
+        save_whole(training.history.best_weights, run.weights)
+    save(record, run.record_path)
+    run.failed_path.unlink(missing_ok=True)
+    run.checkpoint.unlink(missing_ok=True)
 
 
-def fail(record: Record, config: RunConfig, error: Exception) -> None:
+def save_failed(record: Record, run: Run, error: Exception) -> None:
     """Writes what is known of a run that broke off, beside where its record would be."""
     record.status, record.error = "failed", f"{type(error).__name__}: {error}"
-    _finish_wandb(1)
-    save(record, failed_path(config))
-
-
-def abandon() -> None:
-    """What a run leaves that was stopped on purpose: no record, neither done nor failed."""
-    _finish_wandb(0)
-
-
-def summary_of(record: Record) -> dict[str, Any]:
-    """What W&B keeps of a record beside configuration and curves."""
-    return {k: v for k, v in asdict(record).items() if k not in ("config", "curves")}
-
-
-def mirror(record: Record, loggers: list[Any]) -> None:
-    """Gives the final record to the loggers, and ends their runs."""
-    for logger in loggers:
-        if isinstance(logger, WandbLogger):
-            logger.experiment.summary.update(summary_of(record))
-        logger.finalize("success")
-    _finish_wandb(0)
-
-
-def _finish_wandb(exit_code: int) -> None:
-    """Ends this run's W&B run, where there is one: the next run of a grid would go on in it."""
-    wandb = sys.modules.get("wandb")
-    if wandb and wandb.run:
-        wandb.finish(exit_code)
+    save(record, run.failed_path)
 
 
 def _bytes(method: Method, optimizer: torch.optim.Optimizer) -> dict[str, float]:
@@ -145,11 +101,3 @@ def _command() -> str:
     """The command that makes this very run, also where it was one job of a grid."""
     overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else sys.argv[1:]
     return shlex.join(["python", "run.py", *overrides])
-
-
-def _error(training: Training, method: Method, data: Any, split: str) -> dict[str, float]:
-    """Loss and error in % of the method's present weights on a split, as it evaluates them."""
-    evaluate = {"validation": training.trainer.validate, "test": training.trainer.test}[split]
-    evaluate(method, datamodule=data, verbose=False)
-    measured = method.tally[split].take()
-    return {"error": measured["error"], "loss": measured["loss"]}

@@ -1,11 +1,11 @@
-"""The few lines that a run prints at its end."""
+"""What a run prints at its end, and how a time is written."""
 
 from pathlib import Path
 
 from results.record import Record
 
 
-def report(record: Record, path: Path) -> str:
+def run_summary(record: Record, path: Path) -> str:
     """Errors, gap, flips, speed, memory, and where the record is."""
     config, validation, test = record.config, record.validation, record.test
     lines = [
@@ -34,3 +34,11 @@ def report(record: Record, path: Path) -> str:
         f"  record             {path}",
     ]
     return "\n".join(lines)
+
+
+def duration(seconds: float) -> str:
+    """`42 s`, `7 min` or `2 h 55 min`."""
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

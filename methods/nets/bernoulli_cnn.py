@@ -12,7 +12,7 @@ STRIDE = 2
 
 
 @dataclass
-class BernoulliCNNConfig:
+class Config:
     name: str = "bernoulli_cnn"
     width: int = setting(8, "channels of the first convolution; then come 4×, 8× and 10× as many units", low=1)
     first_kernel: int = setting(6, "side of the first convolution's kernel", low=1)
@@ -27,11 +27,9 @@ class BernoulliCNN(nn.Sequential):
     slides, Pavlyuchenkov 2023. The crop is ours (the slides' 32 inputs of the dense layer ask for it). Differs from
     them: the output layer has batch norm, as in the other nets here; UserError for smaller images."""
 
-    Config = BernoulliCNNConfig
+    Config = Config
 
-    def __init__(
-        self, config: BernoulliCNNConfig, parts: Parts, input_shape: tuple[int, int, int], classes: int
-    ) -> None:
+    def __init__(self, config: Config, parts: Parts, input_shape: tuple[int, int, int], classes: int) -> None:
         channels, height, width = input_shape
         least = config.first_kernel + STRIDE * (config.second_kernel - 1)
         if min(height, width) < least:

@@ -10,7 +10,7 @@ from ..binary.layers import Parts
 
 
 @dataclass
-class MLPConfig:
+class Config:
     name: str = "mlp"
     width: int = setting(1024, "units of each hidden layer", low=1)
     depth: int = setting(3, "hidden layers", low=1)
@@ -23,9 +23,9 @@ class MLP(nn.Sequential):
 
     Input (batch, C, H, W) real in [−1, 1], output (batch, classes) logits. The last layer has batch norm, no sign."""
 
-    Config = MLPConfig
+    Config = Config
 
-    def __init__(self, config: MLPConfig, parts: Parts, input_shape: tuple[int, int, int], classes: int) -> None:
+    def __init__(self, config: Config, parts: Parts, input_shape: tuple[int, int, int], classes: int) -> None:
         channels, height, width = input_shape
         features = channels * height * width
         modules: list[nn.Module] = [nn.Flatten()]

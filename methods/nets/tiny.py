@@ -10,7 +10,7 @@ from ..binary.layers import Parts
 
 
 @dataclass
-class TinyConfig:
+class Config:
     name: str = "tiny"
     width: int = setting(8, "channels of the convolution; the dense layer has 4×", low=1)
 
@@ -20,9 +20,9 @@ class Tiny(nn.Sequential):
 
     Input (batch, C, H, W) with sides of 4 pixels or more, output (batch, classes) logits."""
 
-    Config = TinyConfig
+    Config = Config
 
-    def __init__(self, config: TinyConfig, parts: Parts, input_shape: tuple[int, int, int], classes: int) -> None:
+    def __init__(self, config: Config, parts: Parts, input_shape: tuple[int, int, int], classes: int) -> None:
         channels, height, width = input_shape
         if min(height, width) < 4:
             raise UserError(f"net=tiny needs images of at least 4×4 pixels, not {height}×{width}")

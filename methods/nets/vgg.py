@@ -11,7 +11,7 @@ from ..binary.shift import BATCH_NORMS
 
 
 @dataclass
-class VGGConfig:
+class Config:
     name: str = "vgg"
     width: int = setting(128, "channels of the first block; later blocks have 2× and 4×, the dense layers 8×", low=1)
     first_padding: int = setting(1, "zero padding of the first convolution (0 in Bop's net)", low=0, high=1)
@@ -24,9 +24,9 @@ class VGG(nn.Sequential):
     Input (batch, C, H, W) with sides of 8 pixels or more, output (batch, classes) logits. In a block: convolution,
     max-pool (its second), batch norm, activation. UserError where the images are too small for three poolings."""
 
-    Config = VGGConfig
+    Config = Config
 
-    def __init__(self, config: VGGConfig, parts: Parts, input_shape: tuple[int, int, int], classes: int) -> None:
+    def __init__(self, config: Config, parts: Parts, input_shape: tuple[int, int, int], classes: int) -> None:
         channels, height, width = input_shape
         modules: list[nn.Module] = []
         for block in range(3):

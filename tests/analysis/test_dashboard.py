@@ -10,8 +10,8 @@ import pytest
 from analysis.dashboard import main, upload, workspace
 from analysis.select import flat
 from results.record import Record, load
-from run import train
 from tests.offline import flatten, read_back
+from training.train import train
 
 RESULTS = Path(__file__).parents[2] / "results"
 STE = RESULTS / "runs/ste/mnist-mlp-s1-a4fd9182a1.json"

@@ -9,8 +9,8 @@ from omegaconf import OmegaConf
 
 from analysis.select import epochs_of, load_runs, of_experiment, settings_of, where
 from configs.schema import identity
-from results.record import load, record_path
-from run import train
+from results.record import load
+from training.train import train
 
 
 def test_rows_of_real_records(configure, tmp_path):
@@ -19,7 +19,7 @@ def test_rows_of_real_records(configure, tmp_path):
         train(config)
     runs = load_runs(tmp_path / "runs")
     assert sorted(zip(runs["method.name"], runs["seed"], strict=True)) == [("bop", 0), ("ste", 0), ("ste", 1)]
-    record = load(record_path(configs[2]))
+    record = load(configs[2].record_path)
     (row,) = where(runs, **{"method.name": "bop"}).to_dict("records")
     assert row["run_id"] == record.run_id
     assert row["test.error"] == record.test["error"]

@@ -14,8 +14,8 @@ from methods.base import Method, MethodConfig
 from methods.binary.layers import binary_layers
 from methods.binary.sign import Quantizer, binarized
 from methods.nets import NETS
-from results.record import load, record_path
-from run import train
+from results.record import load
+from training.train import train
 
 EXAMPLES, SIDE, CLASSES = 60, 8, 10
 # Settings with which a method learns within 150 steps, where its defaults are meant for many more.
@@ -171,9 +171,9 @@ def test_settings_are_explained(name):
 
 
 def test_record_of_a_run(name, configure):
-    config = configure(f"method={name}", "epochs=2", "limit_train=300")
-    train(config)
-    record = load(record_path(config))
+    run = configure(f"method={name}", "epochs=2", "limit_train=300")
+    train(run)
+    record = load(run.record_path)
     assert (record.status, record.error) == ("done", None)
     assert record.config["method"]["name"] == name
     assert {f.name for f in fields(METHODS[name].Config)} == set(record.config["method"])

@@ -8,8 +8,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-import run
-from configs.schema import register, resolve
+from configs.schema import CONFIGS, register, resolve
 from methods import METHODS
 from methods.binary.layers import binary_layers
 from methods.binary.shift import BATCH_NORMS, ShiftBatchNorm, ap2
@@ -17,7 +16,8 @@ from methods.binary.sign import binarized
 from methods.nets import NETS
 from methods.optim import ShiftAdaMax
 from methods.optim.schedule import curve
-from results.record import load, record_path
+from results.record import load
+from training.train import train
 
 FAN_SUMS = {"0": 9 * 1 + 9 * 4, "5": 4 * 2 * 2 + 16, "8": 16 + 10}  # of net=tiny, width 4, on 8×8 digits
 
@@ -158,7 +158,7 @@ def test_options_reach_their_parts(fit):
 def preset(*arguments):
     """What `python run.py +experiment=… …` would train."""
     register()
-    with hydra.initialize_config_dir(run.CONFIGS, version_base="1.3"):
+    with hydra.initialize_config_dir(CONFIGS, version_base="1.3"):
         return resolve(hydra.compose("run", list(arguments)))
 
 
@@ -193,9 +193,9 @@ def test_the_report_compares_both_methods_on_one_net(data, epochs, input_shape, 
 def test_a_compiled_run_learns_like_an_eager_one(configure):
     errors = []
     for compiled in ("true", "false"):
-        config = configure("method=ste_shift", "epochs=10", f"compile={compiled}", "rerun=true")
-        run.train(config)
-        record = load(record_path(config))
+        run = configure("method=ste_shift", "epochs=10", f"compile={compiled}", "rerun=true")
+        train(run)
+        record = load(run.record_path)
         assert record.environment["compiled"] == (compiled == "true")
         errors.append(record.validation["error"])
     assert max(errors) < 30

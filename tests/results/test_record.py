@@ -13,8 +13,9 @@ from configs.settings import UserError
 from datamodules import DATASETS
 from methods import METHODS
 from methods.nets import NETS
-from results.record import Record, load, record_path, run_id, save
-from run import train
+from results.record import Record, load, save
+from training.run import Run
+from training.train import train
 
 
 def a_record(**more) -> Record:
@@ -89,25 +90,25 @@ NO_MATTER = [
 
 
 def test_a_run_is_all_that_changes_its_outcome_and_nothing_else(configure):
-    base = configure()
-    assert re.fullmatch(r"digits-tiny-s0-[0-9a-f]{10}", run_id(base))
+    base = configure().config
+    assert re.fullmatch(r"digits-tiny-s0-[0-9a-f]{10}", Run(base).id)
     assert {name for more in OUTCOME + NO_MATTER for name in more} == {field.name for field in fields(RunConfig)}
     assert all(getattr(base, name) != value for more in NO_MATTER + OUTCOME for name, value in more.items())
-    ids = [run_id(replace(base, **more)) for more in OUTCOME]
-    assert len({run_id(base), *ids}) == len(ids) + 1
-    assert {run_id(replace(base, **more)) for more in NO_MATTER} == {run_id(base)}
-    assert run_id(replace(base, seed=7, net=NETS["mlp"].Config())).startswith("digits-mlp-s7-")
+    ids = [Run(replace(base, **more)).id for more in OUTCOME]
+    assert len({Run(base).id, *ids}) == len(ids) + 1
+    assert {Run(replace(base, **more)).id for more in NO_MATTER} == {Run(base).id}
+    assert Run(replace(base, seed=7, net=NETS["mlp"].Config())).id.startswith("digits-mlp-s7-")
 
 
 def test_records_lie_under_their_method(configure, tmp_path):
-    config = configure("method=real", f"results_dir={tmp_path}/r")
-    assert record_path(config) == tmp_path / "r/real" / f"{run_id(config)}.json"
+    run = configure("method=real", f"results_dir={tmp_path}/r")
+    assert run.record_path == tmp_path / "r/real" / f"{run.id}.json"
 
 
 def test_a_value_of_many_digits_is_found_again(configure):
-    config = configure("method.lr=0.012345678901234", "epochs=1")
-    record = train(config)
-    again = train(config)
+    run = configure("method.lr=0.012345678901234", "epochs=1")
+    record = train(run)
+    again = train(run)
     assert again.run_id == record.run_id
     assert again.created == record.created
-    assert load(record_path(config)).config["method"]["lr"] == 0.012345678901234
+    assert load(run.record_path).config["method"]["lr"] == 0.012345678901234

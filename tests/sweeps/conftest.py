@@ -6,11 +6,9 @@ import hydra
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
-import run
-from configs.schema import register, resolve
-from sweeps.__main__ import make_sweep
-from sweeps.settings import SweepConfig
-from sweeps.study import Sweep
+from configs.schema import CONFIGS, register, resolve
+from sweeps.settings import SweepConfig, register_schemas
+from sweeps.study import Sweep, make_sweep
 from tests.sweeps.tools import Outcome
 
 
@@ -36,9 +34,10 @@ def make(small) -> Callable[..., Sweep]:
     """make("method=bop", "trials=3") → the sweep that this command line asks for."""
 
     def make(*more: str) -> Sweep:
-        register(SweepConfig)
-        with hydra.initialize_config_dir(run.CONFIGS, version_base="1.3"):
-            config = resolve(hydra.compose("run", [*small, *more]))
+        register()
+        register_schemas()
+        with hydra.initialize_config_dir(CONFIGS, version_base="1.3"):
+            config = resolve(hydra.compose("sweep", [*small, *more]))
         assert isinstance(config, SweepConfig)
         return make_sweep(config, dict(text.partition("=")[::2] for text in more))
 
@@ -62,7 +61,6 @@ def call(capfd, monkeypatch) -> Callable[..., Outcome]:
 
     def call(module: ModuleType, *arguments: str) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["-m", *arguments])
-        monkeypatch.setattr(run, "failures", 0)
         GlobalHydra.instance().clear()
         capfd.readouterr()
         try:

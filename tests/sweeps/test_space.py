@@ -9,8 +9,7 @@ import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FixedTrial
 
-import run
-from configs.schema import register, resolve
+from configs.schema import CONFIGS, register, resolve
 from configs.settings import UserError
 from methods import METHODS
 from methods.nets import NETS
@@ -76,7 +75,7 @@ def test_a_method_can_be_made_at_every_corner_of_its_space(name):
 )
 def test_settings_that_are_known_to_work_lie_inside(experiment, settings):
     register()
-    with hydra.initialize_config_dir(run.CONFIGS, version_base="1.3"):
+    with hydra.initialize_config_dir(CONFIGS, version_base="1.3"):
         method = resolve(hydra.compose("run", [f"+experiment={experiment}"])).method
     space = load_space(method.name)
     assert space

@@ -1,6 +1,7 @@
 """A sweep in one process: its trials, its records, what ends early or fails, and the file that it writes."""
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import hydra
@@ -9,19 +10,21 @@ from optuna.trial import TrialState
 
 import run
 import sweeps.__main__ as command
-from configs.schema import register, resolve
+from configs.schema import CONFIGS, register, resolve
 from configs.settings import UserError
 from datamodules.digits import Digits
-from results.record import find, load, run_id
+from results.record import load
 from sweeps.tuned import command_of
 from sweeps.workers import trials_of
 from tests.sweeps.tools import records_in
+from training.run import Run
+from training.train import train
 
 
 def composed(*overrides: str):
     """The configuration of `python run.py` with these arguments."""
     register()
-    with hydra.initialize_config_dir(run.CONFIGS, version_base="1.3"):
+    with hydra.initialize_config_dir(CONFIGS, version_base="1.3"):
         return resolve(hydra.compose("run", list(overrides)))
 
 
@@ -66,7 +69,7 @@ def test_the_best_is_a_file_that_run_takes_and_the_same_run_as_by_hand(tuned, ca
     outcome = call(run, *taken, *own)
     assert outcome.status == 0, outcome.err
     (record,) = records_in(tmp_path / "runs").values()
-    assert record.run_id == run_id(hand)
+    assert record.run_id == Run(hand).id
     assert record.test is not None
 
 
@@ -75,7 +78,7 @@ def test_the_command_in_a_record_makes_the_same_run(tuned):
         program, script, *arguments = shlex.split(record.command)
         assert (program, script) == ("python", "run.py")
         config = composed(*arguments)
-        assert run_id(config) == record.run_id
+        assert Run(config).id == record.run_id
         assert not config.test
 
 
@@ -87,7 +90,7 @@ def test_a_command_with_awkward_text(path):
     config.dataset.path = path
     again = composed(*shlex.split(command_of(config))[2:])
     assert again.dataset.path == path
-    assert run_id(again) == run_id(config)
+    assert Run(again).id == Run(config).id
 
 
 def test_more_trials_go_on_where_fewer_ended(make, tuned):
@@ -206,10 +209,10 @@ def test_a_record_with_a_test_error_is_not_taken_for_a_trial(make, tmp_path):
     sweep = make("method=ste", "trials=1", "epochs=1")
     sweep.run()
     (trial,) = trials_of(sweep.study)
-    config = sweep.trial_config(trial)
-    config.results_dir, config.test = str(tmp_path / "outputs/runs"), True
-    assert find(config) is None
-    tested = run.train(config)
+    config = sweep.trial_run(trial).config
+    again = Run(replace(config, results_dir=str(tmp_path / "outputs/runs"), test=True))
+    assert again.finished() is None
+    tested = train(again)
     assert load(Path(trial.user_attrs["record"])).test is None
     assert tested.test is not None
     assert tested.run_id == Path(trial.user_attrs["record"]).stem

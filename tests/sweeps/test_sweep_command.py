@@ -3,12 +3,12 @@
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 import run
 import sweeps.__main__ as command
+from configs.registry import ROOT
 from methods import METHODS
 from sweeps.settings import PRUNERS, SAMPLERS
 from tests.sweeps.tools import records_in
@@ -91,9 +91,7 @@ def test_a_tuned_file_that_is_none_is_named(call):
 @pytest.mark.slow
 def test_in_a_process_of_its_own(small, tmp_path):
     arguments = [*small, "method=real", "epochs=1", "trials=1", f"storage=journal:{tmp_path}/study.log"]
-    done = subprocess.run(
-        [sys.executable, "-m", "sweeps", *arguments], cwd=Path(run.CONFIGS).parent, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-m", "sweeps", *arguments], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert re.search(r"^trial 0 \(1/1\)  validation error [\d.]+ %  lr=", done.stdout, re.M)
     assert f"optuna-dashboard {tmp_path}/study.log\n" in done.stdout

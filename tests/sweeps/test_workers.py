@@ -2,15 +2,17 @@
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
 
-from results.record import load, record_path
-from run import train
+from results.record import load
 from sweeps.workers import trials_of
 from tests.sweeps.tools import EPOCHS, LONG, held_by, hold, kill, records_in, start, wait_for, work
+from training.run import Run
+from training.train import train
 
 
 def check_that_all_is_there_once(sweep, total: int) -> None:
@@ -27,10 +29,10 @@ def check_that_all_is_there_once(sweep, total: int) -> None:
 
 def check_that_it_is_as_if_never_interrupted(sweep, number: int, tmp_path) -> None:
     trial = trials_of(sweep.study)[number]
-    config = sweep.trial_config(trial)
-    config.results_dir, config.output_dir = str(tmp_path / "whole"), str(tmp_path / "whole_outputs")
-    train(config)
-    whole, ours = load(record_path(config)), load(Path(trial.user_attrs["record"]))
+    folders = {"results_dir": str(tmp_path / "whole"), "output_dir": str(tmp_path / "whole_outputs")}
+    run = Run(replace(sweep.trial_run(trial).config, **folders))
+    train(run)
+    whole, ours = load(run.record_path), load(Path(trial.user_attrs["record"]))
     assert whole.curves["train_loss"] == ours.curves["train_loss"]
     assert whole.validation == ours.validation
 
@@ -78,8 +80,8 @@ def test_all_workers_are_killed_and_the_same_command_goes_on(make, tmp_path, cap
 def test_killed_between_the_record_and_the_study(make, tmp_path, capsys):
     sweep = make("method=ste", "trials=1")
     sweep.open()
-    with sweep.claims.next() as trial:
-        train(sweep.trial_config(trials_of(sweep.study)[trial.number]))
+    with sweep.queue.next() as trial:
+        train(sweep.trial_run(trials_of(sweep.study)[trial.number]))
     again = make("method=ste", "trials=1")
     assert again.run() == 1
     assert "skipped, the record exists" in capsys.readouterr().out
@@ -107,18 +109,18 @@ def test_machines_without_a_common_disk(make):
     here, there = (make("method=ste", "trials=2", "epochs=1") for _ in range(2))
     for sweep in (here, there):
         sweep.open()
-        sweep.claims.one_disk = False
-    there.claims.locks = there.claims.locks / "there"
-    there.claims.locks.mkdir()
-    with there.claims.next() as taken, here.claims.next() as other:
+        sweep.queue.one_disk = False
+    there.queue.locks = there.queue.locks / "there"
+    there.queue.locks.mkdir()
+    with there.queue.next() as taken, here.queue.next() as other:
         assert (taken.number, other.number) == (0, 1)
-    with here.claims.next() as trial:
+    with here.queue.next() as trial:
         assert trial.number == 1  # interrupted here: its lock file is here
         here.study.tell(trial, 1.0)
-    with here.claims.next() as trial:
+    with here.queue.next() as trial:
         assert trial is None
-    here.claims.takeover = True
-    with here.claims.next() as trial:
+    here.queue.takeover = True
+    with here.queue.next() as trial:
         assert trial.number == 0
 
 
@@ -126,7 +128,7 @@ def test_of_two_machines_that_take_the_last_trial_at_once_one_steps_back(make, m
     here, there = (make("method=ste", "trials=2", "epochs=1") for _ in range(2))
     here.open()
     there.open()
-    with here.claims.next() as trial:
+    with here.queue.next() as trial:
         here.study.tell(trial, 1.0)
     ask = here.study.ask
 
@@ -135,7 +137,7 @@ def test_of_two_machines_that_take_the_last_trial_at_once_one_steps_back(make, m
         return ask()
 
     monkeypatch.setattr(here.study, "ask", later)
-    with here.claims.next() as trial:
+    with here.queue.next() as trial:
         assert trial is None
     assert [trial.number for trial in trials_of(here.study)] == [0, 1]
     assert len(here.study.trials) == 3
@@ -145,10 +147,10 @@ def test_a_trial_that_is_held_is_left_alone(make, tmp_path):
     sweep = make("method=ste", "trials=1")
     sweep.open()
     trial = sweep.study.ask()
-    process = start(hold, sweep.claims.locks / str(trial.number), tmp_path / "held")
+    process = start(hold, sweep.queue.locks / str(trial.number), tmp_path / "held")
     wait_for((tmp_path / "held").exists, process)
-    with sweep.claims.next() as found:
+    with sweep.queue.next() as found:
         assert found is None
     kill(process)
-    with sweep.claims.next() as found:
+    with sweep.queue.next() as found:
         assert found.number == trial.number

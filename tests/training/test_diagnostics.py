@@ -7,9 +7,9 @@ import pytest
 import pytorch_lightning as pl
 
 from methods.binary.layers import binary_layers
-from results.record import load, record_path
+from results.record import load
 from training.callbacks import diagnostics
-from training.recording import conclude
+from training.train import conclude
 
 
 class Tracker(pl.Callback):
@@ -71,29 +71,29 @@ def shares(weights):
     return np.array(counts) / len(weights)
 
 
-def tracked(run):
+def tracked(training):
     tracker = Tracker()
-    run.training.trainer.callbacks[:0] = [tracker]
-    run.training.fit(run.method, run.data)
-    conclude(run.record, run.config, run.training, run.method, run.data)
-    return tracker, load(record_path(run.config))
+    training.trainer.callbacks[:0] = [tracker]
+    training.fit()
+    conclude(training)
+    return tracker, load(training.run.record_path)
 
 
 @pytest.mark.parametrize("method", ["ste", "binaryconnect", "real", "bop"])
 def test_small_layers_are_followed_whole(method, configure, assemble):
     eager = {"ste": "method.lr=0.3", "bop": "method.gamma=0.1"}.get(method, "method.lr=0.1")  # many flips, many back
-    run = assemble(configure(f"method={method}", eager, "epochs=3", "net.width=4"))
-    tracker, record = tracked(run)
-    steps = len(run.data.train_dataloader())
+    training = assemble(configure(f"method={method}", eager, "epochs=3", "net.width=4"))
+    tracker, record = tracked(training)
+    steps = len(training.data.train_dataloader())
     assert set(record.diagnostics) == set(tracker.weights)
     expected = {
-        name: recompute(tracker.weights[name], tracker.gradients[name], steps, run.method.latent)
+        name: recompute(tracker.weights[name], tracker.gradients[name], steps, training.method.latent)
         for name in tracker.weights
     }
     assert sum(sum(rows["flip_flop"]) for rows in expected.values()) > 0
     for name, weights in tracker.weights.items():
         found = record.diagnostics[name].get("histogram", [])
-        wanted = [shares(weights[(epoch + 1) * steps]) for epoch in range(3)] if run.method.latent else []
+        wanted = [shares(weights[(epoch + 1) * steps]) for epoch in range(3)] if training.method.latent else []
         np.testing.assert_allclose(found, wanted, atol=1e-7)
     for name, rows in expected.items():
         for quantity, values in rows.items():
@@ -108,8 +108,9 @@ def test_small_layers_are_followed_whole(method, configure, assemble):
 
 
 def test_of_large_layers_a_sample_is_followed(configure, assemble):
-    run = assemble(configure("net=mlp", "net.width=96", "net.depth=1", "epochs=2", "method.lr=0.1", "limit_train=600"))
-    tracker, record = tracked(run)
+    settings = ("net=mlp", "net.width=96", "net.depth=1", "epochs=2", "method.lr=0.1", "limit_train=600")
+    training = assemble(configure(*settings))
+    tracker, record = tracked(training)
     name = "1"
     count, n = len(tracker.weights[name][0]), diagnostics.SAMPLE
     assert count == 64 * 96 > n
@@ -130,7 +131,7 @@ def test_of_large_layers_a_sample_is_followed(configure, assemble):
 def test_without_diagnostics_nothing_else_changes(configure, assemble):
     with_them = assemble(configure())
     _, record = tracked(with_them)
-    without = assemble(configure("diagnostics=false", f"results_dir={with_them.config.results_dir}/other"))
+    without = assemble(configure("diagnostics=false", f"results_dir={with_them.run.config.results_dir}/other"))
     _, plain = tracked(without)
     assert plain.diagnostics == {}
     assert "flip_rate" not in plain.curves

@@ -6,8 +6,8 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from results.record import load, record_path
-from training.recording import conclude
+from results.record import load
+from training.train import conclude
 
 
 def signs(x):
@@ -46,19 +46,19 @@ def error_by_hand(state, images, labels, quantize, activate):
 
 @pytest.mark.parametrize("method", METHODS, ids="-".join)
 def test_errors_are_those_of_an_evaluation_by_hand(method, configure, assemble):
-    config = configure(f"method={method[0]}", *method[1:], "net=mlp", "net.width=24", "net.depth=2", "epochs=3")
-    run = assemble(config)
-    run.training.fit(run.method, run.data)
-    last = {name: value.clone() for name, value in run.method.net.state_dict().items()}
-    conclude(run.record, config, run.training, run.method, run.data)
-    record = load(record_path(config))
-    chosen = torch.load(Path(config.output_dir) / record.run_id / "weights.pt", weights_only=True)
+    run = configure(f"method={method[0]}", *method[1:], "net=mlp", "net.width=24", "net.depth=2", "epochs=3")
+    training = assemble(run)
+    training.fit()
+    last = {name: value.clone() for name, value in training.method.net.state_dict().items()}
+    conclude(training)
+    record = load(run.record_path)
+    chosen = torch.load(Path(run.config.output_dir) / record.run_id / "weights.pt", weights_only=True)
 
-    official = run.data.read_train()
-    held_out = torch.from_numpy(run.data.draw_validation(official.labels.numpy()))
+    official = training.data.read_train()
+    held_out = torch.from_numpy(training.data.draw_validation(official.labels.numpy()))
     splits = {
         "validation": (official.images[held_out], official.labels[held_out]),
-        "test": tuple(run.data.read_test()),
+        "test": tuple(training.data.read_test()),
     }
     quantize, activate = METHODS[method]
     plain_sign = quantize if method == ("pbop",) else signs  # of a probability: sign(2p − 1)
@@ -78,7 +78,7 @@ def test_errors_are_those_of_an_evaluation_by_hand(method, configure, assemble):
 
 def test_the_test_error_is_that_of_the_chosen_epoch_where_it_is_not_the_last(configure, assemble):
     """The weights of every epoch, evaluated by hand: the record's figure is that of its best epoch."""
-    config = configure(
+    run = configure(
         "net=mlp", "net.width=24", "net.depth=2", "epochs=5", "method.lr=0.3", "method.lr_end=0.3", "seed=1"
     )
     states = []
@@ -87,11 +87,11 @@ def test_the_test_error_is_that_of_the_chosen_epoch_where_it_is_not_the_last(con
         def on_train_epoch_end(self, trainer, pl_module):
             states.append({name: value.clone() for name, value in pl_module.net.state_dict().items()})
 
-    run = assemble(config, Keep())
-    run.training.fit(run.method, run.data)
-    conclude(run.record, config, run.training, run.method, run.data)
-    record = load(record_path(config))
-    images, labels = run.data.read_test()
+    training = assemble(run, Keep())
+    training.fit()
+    conclude(training)
+    record = load(run.record_path)
+    images, labels = training.data.read_test()
     errors = [error_by_hand(state, images, labels, signs, signs) for state in states]
     assert record.best_epoch < 5
     assert len(set(errors)) == 5

@@ -17,9 +17,8 @@ import torch
 import run as spine
 from configs.settings import UserError
 from methods import METHODS
-from results.files import alone_in
-from results.record import failed_path, load, record_path, run_id
-from run import train
+from results.record import load
+from training.train import train
 from training.trainer import interruptible
 
 EPOCHS = 60
@@ -73,18 +72,18 @@ def test_sigkill_and_again(method, command, configure, overrides, tmp_path):
     whole = ["results_dir=" + str(tmp_path / "whole"), "output_dir=" + str(tmp_path / "whole_outputs")]
     assert command(*settings, *whole).status == 0
 
-    config = configure(*settings)
-    folder = Path(config.output_dir) / load(record_path(configure(*settings, *whole))).run_id
+    run = configure(*settings)
+    folder = run.folder
     after = random.SystemRandom().randint(1, EPOCHS // 3)
     start_and_kill(command.arguments(*settings), folder / "last.ckpt", after)
-    assert not record_path(config).exists()
+    assert not run.record_path.exists()
     outcome = command(*settings)
     assert outcome.status == 0
     resumed_after = int(outcome.out.split("resuming after epoch ")[1].split(":")[0])
     assert after <= resumed_after < EPOCHS
 
-    uninterrupted = record_path(configure(*settings, *whole))
-    assert comparable(record_path(config)) == comparable(uninterrupted), f"killed after checkpoint {after}"
+    uninterrupted = configure(*settings, *whole).record_path
+    assert comparable(run.record_path) == comparable(uninterrupted), f"killed after checkpoint {after}"
     ours, theirs = (
         torch.load(f / "weights.pt", weights_only=True) for f in (folder, tmp_path / "whole_outputs" / folder.name)
     )
@@ -125,51 +124,48 @@ def test_a_run_that_broke_off_in_the_middle_ends_as_if_it_had_not(method, config
     settings = [*method, "epochs=5", "checkpoint_seconds=0", "limit_train=400", "dataset.augment=crop"]
     whole = configure(*settings, f"results_dir={tmp_path}/whole", f"output_dir={tmp_path}/whole_outputs")
     train(whole)
-    config = configure(*settings)
-    run = assemble(config, At(be_killed))
+    run = configure(*settings)
+    training = assemble(run, At(be_killed))
     with pytest.raises(KilledError):
-        run.training.fit(run.method, run.data)
+        training.fit()
     torch.manual_seed(123)  # another process starts with other generators
-    train(config)
-    assert comparable(record_path(config)) == comparable(record_path(whole))
-    weights = [
-        torch.load(Path(c.output_dir, run.record.run_id, "weights.pt"), weights_only=True) for c in (config, whole)
-    ]
+    train(run)
+    assert comparable(run.record_path) == comparable(whole.record_path)
+    weights = [torch.load(c.weights, weights_only=True) for c in (run, whole)]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_killed_between_the_last_checkpoint_and_the_record(method, configure, assemble, tmp_path, capsys):
-    config = configure(f"method={method}", "epochs=3")
-    run = assemble(config)
-    run.training.fit(run.method, run.data)  # and no `conclude`
-    assert run.training.checkpoint.exists()
-    train(config)
+    run = configure(f"method={method}", "epochs=3")
+    training = assemble(run)
+    training.fit()  # and no `conclude`
+    assert training.run.checkpoint.exists()
+    train(run)
     assert "resuming after epoch 3" in capsys.readouterr().out
 
     whole = configure(
         f"method={method}", "epochs=3", f"results_dir={tmp_path}/whole", f"output_dir={tmp_path}/whole_outputs"
     )
     train(whole)
-    assert comparable(record_path(config)) == comparable(record_path(whole))
+    assert comparable(run.record_path) == comparable(whole.record_path)
 
 
 @pytest.fixture
 def interrupted(configure, assemble):
-    """A configuration and its checkpoint after 2 of 4 epochs."""
-    config = configure("epochs=4", "checkpoint_seconds=0")
-    run = assemble(config, At(be_killed))
+    """A run whose checkpoint is that after 2 of 4 epochs."""
+    run = configure("epochs=4", "checkpoint_seconds=0")
+    training = assemble(run, At(be_killed))
     with pytest.raises(KilledError):
-        run.training.fit(run.method, run.data)
-    return config, run.training.checkpoint
+        training.fit()
+    return run
 
 
 def test_a_checkpoint_loads_with_weights_only_and_has_all(interrupted):
-    _, checkpoint = interrupted
+    checkpoint = interrupted.checkpoint
     state = torch.load(checkpoint, weights_only=True)
     history = state["callbacks"]["History"]
     assert [row["epoch"] for row in history["rows"]] == [1, 2]
-    assert history["best_error"] == min(row["val_error"] for row in history["rows"])
     assert set(history["best_weights"]) == {name.removeprefix("net.") for name in state["state_dict"]}
     assert state["callbacks"]["Diagnostics"]["state"]["step"] == 24
     assert state["lr_schedulers"][0]["steps"] == 24
@@ -181,7 +177,7 @@ def test_a_checkpoint_loads_with_weights_only_and_has_all(interrupted):
 
 @pytest.mark.parametrize("damage", ["cut", "garbled", "empty", "another_file"])
 def test_a_damaged_checkpoint_is_named(interrupted, damage):
-    config, checkpoint = interrupted
+    run, checkpoint = interrupted, interrupted.checkpoint
     content = checkpoint.read_bytes()
     if damage == "another_file":
         torch.save({"net.0.weight": torch.zeros(3)}, checkpoint)
@@ -190,33 +186,33 @@ def test_a_damaged_checkpoint_is_named(interrupted, damage):
             {"cut": content[: len(content) // 2], "garbled": b"x" * len(content), "empty": b""}[damage]
         )
     with pytest.raises(UserError) as error:
-        train(config)
+        train(run)
     assert str(error.value) == f"{checkpoint} is no readable checkpoint; remove it to start over"
-    assert not record_path(config).exists()
-    assert load(failed_path(config)).error == f"UserError: {error.value}"
+    assert not run.record_path.exists()
+    assert load(run.failed_path).error == f"UserError: {error.value}"
     checkpoint.unlink()
-    train(config)
-    assert len(load(record_path(config)).curves["epoch"]) == 4
-    assert not failed_path(config).exists()
+    train(run)
+    assert len(load(run.record_path).curves["epoch"]) == 4
+    assert not run.failed_path.exists()
 
 
 def test_temporary_files_of_a_killed_process_are_removed(interrupted):
-    config, checkpoint = interrupted
+    run, checkpoint = interrupted, interrupted.checkpoint
     stale = checkpoint.with_name(".k1ll3d.tmp")
     stale.write_bytes(b"half a checkpoint")
-    train(config)
+    train(run)
     assert [p.name for p in checkpoint.parent.iterdir()] == ["weights.pt"]
     assert not stale.exists()
 
 
 def test_the_logger_of_a_resumed_run_has_the_whole_curves(interrupted, configure):
-    config = configure("epochs=4", "logger=csv")
-    assert record_path(config) == record_path(interrupted[0])
-    train(config)
-    (table,) = Path(config.output_dir, "csv").rglob("metrics.csv")
+    run = configure("epochs=4", "logger=csv")
+    assert run.record_path == interrupted.record_path
+    train(run)
+    (table,) = Path(run.config.output_dir, "csv").rglob("metrics.csv")
     with table.open() as file:
         rows = list(csv.DictReader(file))
-    curves = load(record_path(config)).curves
+    curves = load(run.record_path).curves
     assert [int(row["epoch"]) for row in rows] == [1, 2, 3, 4]
     for column in ("train_loss", "val_error", "flip_rate"):
         assert [float(row[column]) for row in rows] == pytest.approx(curves[column], rel=1e-6)
@@ -224,30 +220,29 @@ def test_the_logger_of_a_resumed_run_has_the_whole_curves(interrupted, configure
 
 def test_ctrl_c_is_an_interrupt_and_the_run_goes_on_from_its_checkpoint(configure, assemble, capsys):
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs with the signal ignored
-    config = configure("epochs=4", "checkpoint_seconds=0")
-    run = assemble(config, At(lambda: signal.raise_signal(signal.SIGINT)))
+    run = configure("epochs=4", "checkpoint_seconds=0")
+    training = assemble(run, At(lambda: signal.raise_signal(signal.SIGINT)))
     with pytest.raises(KeyboardInterrupt), interruptible():
-        run.training.fit(run.method, run.data)
+        training.fit()
     assert signal.getsignal(signal.SIGINT) == signal.default_int_handler  # a second Ctrl-C is heard too
-    train(config)
+    train(run)
     assert "resuming after epoch 2" in capsys.readouterr().out
-    assert load(record_path(config)).curves["epoch"] == [1, 2, 3, 4]
+    assert load(run.record_path).curves["epoch"] == [1, 2, 3, 4]
 
 
 def test_a_second_process_on_the_same_run_is_refused(configure):
-    config = configure()
-    folder = Path(config.output_dir, run_id(config))
-    with alone_in(folder), pytest.raises(UserError, match="another process is training this run"):
-        train(config)
-    assert not folder.exists()
-    assert train(config).status == "done"
+    run = configure()
+    with run.held(), pytest.raises(UserError, match="another process is training this run"):
+        train(run)
+    assert not run.folder.exists()
+    assert train(run).status == "done"
 
 
 @pytest.mark.parametrize("other", ["diagnostics=false", "method.lr=0.02"])
 def test_a_checkpoint_made_with_other_settings_is_refused(interrupted, configure, other):
-    checkpoint = interrupted[1]
+    checkpoint = interrupted.checkpoint
     changed = configure("epochs=4", other)
-    elsewhere = Path(changed.output_dir, run_id(changed))
+    elsewhere = changed.folder
     if elsewhere != checkpoint.parent:  # a default that has changed since would lead to the same folder
         checkpoint.parent.rename(elsewhere)
     name = other.split("=")[0]

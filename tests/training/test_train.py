@@ -1,9 +1,8 @@
-"""train(config): the record that it leaves, and when it trains at all."""
+"""train(run): the record that it leaves, and when it trains at all."""
 
 import json
 import math
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,16 +11,16 @@ import torch
 
 from configs.settings import UserError
 from methods.binary.layers import binary_layers
-from results.record import failed_path, load, record_path, run_id
-from run import train
-from training.callbacks.history import TrainingError
+from results.record import load
+from training.errors import TrainingError
+from training.train import train
 
 
 def test_the_curves_and_the_chosen_epoch(configure):
     rates = ("method.lr=0.3", "method.lr_end=0.2", "method.lr_schedule=linear")
-    config = configure("epochs=6", "seed=1", *rates)
-    train(config)
-    record = load(record_path(config))
+    run = configure("epochs=6", "seed=1", *rates)
+    train(run)
+    record = load(run.record_path)
     curves, errors = record.curves, record.curves["val_error"]
     assert all(len(column) == 6 for column in curves.values())
     assert curves["epoch"] == [1, 2, 3, 4, 5, 6]
@@ -39,9 +38,9 @@ def test_the_curves_and_the_chosen_epoch(configure):
 def test_of_equal_errors_the_earliest_epoch_is_chosen(configure):
     ties = 0
     for seed in range(5):  # few errors are left at the end: most of these runs have a tie for the lowest
-        config = configure("method=real", "method.lr=0.01", "net=mlp", "net.width=64", "epochs=8", f"seed={seed}")
-        train(config)
-        record = load(record_path(config))
+        run = configure("method=real", "method.lr=0.01", "net=mlp", "net.width=64", "epochs=8", f"seed={seed}")
+        train(run)
+        record = load(run.record_path)
         errors = record.curves["val_error"]
         assert record.best_epoch == 1 + int(np.argmin(errors))
         ties += errors.count(min(errors)) > 1
@@ -51,9 +50,9 @@ def test_of_equal_errors_the_earliest_epoch_is_chosen(configure):
 
 
 def test_without_a_test_there_is_no_test_figure(configure):
-    config = configure("test=false")
-    train(config)
-    content = json.loads(record_path(config).read_text())
+    run = configure("test=false")
+    train(run)
+    content = json.loads(run.record_path.read_text())
     assert content["test"] is None
     assert content["data"]["sizes"]["test"] is None
     assert not any("test" in column for column in content["curves"])
@@ -61,9 +60,9 @@ def test_without_a_test_there_is_no_test_figure(configure):
 
 
 def test_limit_train_leaves_the_other_splits_whole(configure):
-    config = configure("limit_train=230")
-    train(config)
-    assert load(record_path(config)).data["sizes"] == {"train": 230, "validation": 287, "test": 359}
+    run = configure("limit_train=230")
+    train(run)
+    assert load(run.record_path).data["sizes"] == {"train": 230, "validation": 287, "test": 359}
 
 
 class Labels(pl.Callback):
@@ -82,8 +81,8 @@ class Labels(pl.Callback):
 def test_every_epoch_shows_the_same_examples_in_another_order(configure, assemble, tmp_path):
     def orders(*more):
         labels = Labels()
-        run = assemble(configure("epochs=3", "limit_train=230", *more), labels)
-        run.training.fit(run.method, run.data)
+        training = assemble(configure("epochs=3", "limit_train=230", *more), labels)
+        training.fit()
         return labels.epochs
 
     first = orders()
@@ -96,9 +95,9 @@ def test_every_epoch_shows_the_same_examples_in_another_order(configure, assembl
 
 def test_same_seed_same_figures_and_another_seed_others(configure, tmp_path):
     def figures(folder, *more):
-        config = configure(f"results_dir={tmp_path}/{folder}", "method.activation=stochastic", *more)
-        train(config)
-        record = load(record_path(config))
+        run = configure(f"results_dir={tmp_path}/{folder}", "method.activation=stochastic", *more)
+        train(run)
+        record = load(run.record_path)
         return {k: v for k, v in record.curves.items() if k not in ("seconds", "elapsed")}, record.test
 
     assert figures("first") == figures("second")
@@ -106,16 +105,16 @@ def test_same_seed_same_figures_and_another_seed_others(configure, tmp_path):
 
 
 def test_a_finished_run_is_not_trained_again(configure, capsys):
-    config = configure()
-    train(config)
-    path = record_path(config)
+    run = configure()
+    train(run)
+    path = run.record_path
     content = json.loads(path.read_text())
     error = content["validation"]["error"]
     content["validation"]["error"] = 12.5  # a mark: so it is seen who wrote the record
     path.write_text(json.dumps(content))
     capsys.readouterr()
 
-    assert train(config).validation["error"] == 12.5
+    assert train(run).validation["error"] == 12.5
     assert capsys.readouterr().out == f"skipped, the record exists (rerun=true trains again): {path}\n"
     train(configure("rerun=true"))
     assert load(path).validation["error"] == error
@@ -124,19 +123,19 @@ def test_a_finished_run_is_not_trained_again(configure, capsys):
 
 
 def test_a_record_made_with_another_default_is_not_taken_for_this_run(configure):
-    config = configure()
-    train(config)
-    path = record_path(config)
+    run = configure()
+    train(run)
+    path = run.record_path
     content = json.loads(path.read_text())
     content["config"]["method"]["clip"] = 0.5
     path.write_text(json.dumps(content))
     with pytest.raises(UserError, match=r"method\.clip.*rerun=true"):
-        train(config)
+        train(run)
 
 
 @pytest.mark.parametrize("text", ["", '{"run_id": "digits-', "[]", '{"schema": 1}', '{"schema": 99}'])
 def test_a_record_that_cannot_be_read_is_named(configure, text):
-    path = record_path(configure())
+    path = configure().record_path
     path.parent.mkdir(parents=True)
     path.write_text(text)
     with pytest.raises(UserError, match=f"^{re.escape(str(path))} (is not a readable record|has schema 99)"):
@@ -145,46 +144,46 @@ def test_a_record_that_cannot_be_read_is_named(configure, text):
 
 
 def test_a_run_that_diverges_leaves_a_failed_record(configure):
-    config = configure("method=real", "loss=squared_hinge", "method.lr=1e30")
+    run = configure("method=real", "loss=squared_hinge", "method.lr=1e30")
     with pytest.raises(TrainingError, match=r"the training loss became (inf|nan) in epoch 1"):
-        train(config)
-    assert not record_path(config).exists()
-    record = load(failed_path(config))
+        train(run)
+    assert not run.record_path.exists()
+    record = load(run.failed_path)
     assert record.status == "failed"
     assert record.error.startswith("TrainingError: the training loss became ")
     assert record.config["method"]["lr"] == 1e30
-    assert failed_path(config).name == f"{record.run_id}.failed.json"
+    assert run.failed_path.name == f"{record.run_id}.failed.json"
 
 
 @pytest.mark.parametrize("method", ["bop", "bop2nd", "pbop"])
 def test_one_bad_gradient_fails_a_run_whose_loss_stays_finite(configure, assemble, method):
-    run = assemble(configure(f"method={method}"))
-    layer = next(iter(binary_layers(run.method.net).values()))
+    training = assemble(configure(f"method={method}"))
+    layer = next(iter(binary_layers(training.method.net).values()))
     bad = iter([math.inf])
     layer.weight.register_hook(lambda g: g.flatten().index_fill(0, torch.tensor([0]), next(bad, 0.0)).view_as(g))
     with pytest.raises(TrainingError, match="a gradient was NaN or infinite in epoch 1"):
-        run.training.fit(run.method, run.data)
-    assert not run.training.checkpoint.exists()
+        training.fit()
+    assert not training.run.checkpoint.exists()
 
 
 def test_a_failed_record_goes_when_the_run_succeeds(configure):
-    config = configure("epochs=1")
-    weights = Path(config.output_dir, run_id(config), "weights.pt")
+    run = configure("epochs=1")
+    weights = run.weights
     weights.mkdir(parents=True)  # in the way of the file
     with pytest.raises(UserError, match=re.escape(str(weights))):
-        train(config)
-    assert load(failed_path(config)).status == "failed"
-    assert not record_path(config).exists()
+        train(run)
+    assert load(run.failed_path).status == "failed"
+    assert not run.record_path.exists()
     weights.rmdir()
-    train(config)
-    assert not failed_path(config).exists()
-    assert load(record_path(config)).status == "done"
+    train(run)
+    assert not run.failed_path.exists()
+    assert load(run.record_path).status == "done"
 
 
 @pytest.mark.parametrize("save_weights", ["true", "false"])
 def test_what_is_left_beside_the_record(configure, tmp_path, save_weights):
-    config = configure(f"save_weights={save_weights}", "checkpoint_seconds=0")
-    record = train(config)
+    run = configure(f"save_weights={save_weights}", "checkpoint_seconds=0")
+    record = train(run)
     left = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
     weights = {f"outputs/{record.run_id}/weights.pt"} if save_weights == "true" else set()
     assert left == {f"runs/ste/{record.run_id}.json"} | weights

@@ -11,30 +11,25 @@ from pytorch_lightning.trainer.states import TrainerFn
 
 from methods.optim.composite import is_finite
 
+from ..errors import TrainingError
+from ..loggers import log_row
+from ..selection import lowest
 from .checkpoint import cpu_copy
 from .diagnostics import Diagnostics
 
 
-class TrainingError(Exception):
-    """Training cannot go on; the text says why. The run leaves a record with this error."""
-
-
-class StoppedEarlyError(Exception):
-    """A callback ended the training on purpose. The run leaves no record."""
-
-
 class History(pl.Callback):
-    """Collects the row of each epoch (loss, errors, rates, flips, seconds), gives it to the logger, keeps the weights
-    of the epoch with the lowest validation error (the earliest at ties). All of it is in the checkpoint, and so is
+    """Collects the row of each epoch (loss, errors, rates, flips, seconds), gives it to the logger and to Lightning's
+    callbacks, and keeps the weights of the epoch that validation chooses. All of it is in the checkpoint, and so is
     `made_with`: the settings and data that the run has, which a resumed run must share.
+
+    Lightning has the figures by their names in the row: `EarlyStopping("val_error")`, `ModelCheckpoint(monitor=…)`.
 
     `seconds` is the epoch's training time without validation; `elapsed` sums whole epochs over all resumed parts."""
 
     def __init__(self, diagnostics: Diagnostics | None, made_with: dict[str, Any] | None = None) -> None:
         self.made_with = made_with or {}
         self.rows: list[dict[str, Any]] = []
-        self.best_error = math.inf
-        self.best_epoch = -1
         self.best_weights: dict[str, torch.Tensor] = {}
         self.diagnostics = diagnostics
         self.validation: dict[str, float] = {}
@@ -53,10 +48,10 @@ class History(pl.Callback):
         if trainer.state.fn != TrainerFn.FITTING:
             return
         self.validation = pl_module.tally["validation"].take()
-        error = self.validation["error"]
-        if error < self.best_error:
-            self.best_error, self.best_epoch = error, trainer.current_epoch + 1
+        errors = [*(row["val_error"] for row in self.rows), self.validation["error"]]
+        if lowest(errors) == len(self.rows):
             self.best_weights = cpu_copy(pl_module.net.state_dict())
+        _tell_lightning(pl_module, {f"val_{name}": self.validation[name] for name in ("loss", "error")})
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         train = pl_module.tally["train"].take()
@@ -80,24 +75,24 @@ class History(pl.Callback):
         }
         self.rows.append(row)
         log_row(trainer.loggers, row)
+        _tell_lightning(pl_module, {k: v for k, v in row.items() if k not in ("epoch", "val_loss", "val_error")})
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch that validation chooses, counted from 1."""
+        return lowest([row["val_error"] for row in self.rows]) + 1
 
     def curves(self) -> dict[str, list[Any]]:
         """Column name → its value in every epoch."""
         return {name: [row[name] for row in self.rows] for name in self.rows[0]}
 
     def state_dict(self) -> dict[str, Any]:
-        kept = ("made_with", "rows", "best_error", "best_epoch", "best_weights")
+        kept = ("made_with", "rows", "best_weights")
         return {name: getattr(self, name) for name in kept}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         for name, value in state_dict.items():
             setattr(self, name, value)
-
-
-def log_row(loggers: Iterable[Any], row: dict[str, Any]) -> None:
-    """Gives the row of an epoch to a run's loggers, without the values that it lacks."""
-    for logger in loggers:
-        logger.log_metrics({k: v for k, v in row.items() if v is not None}, step=row["epoch"])
 
 
 def _hyperparameters(optimizer: torch.optim.Optimizer, names: Iterable[str]) -> dict[str, float]:
@@ -108,3 +103,10 @@ def _hyperparameters(optimizer: torch.optim.Optimizer, names: Iterable[str]) -> 
             if name in group and name not in values:
                 values[name] = float(group[name]) / group.get(f"{name}_scale", 1.0)
     return values
+
+
+def _tell_lightning(pl_module: pl.LightningModule, figures: dict[str, Any]) -> None:
+    """Makes figures of the epoch known to Lightning's own callbacks; loggers have them from the row."""
+    for name, value in figures.items():
+        if value is not None:
+            pl_module.log(name, value, logger=False)

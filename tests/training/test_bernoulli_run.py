@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from methods.optim.hardening import BINARIZE
-from results.record import load, record_path
-from training.recording import conclude
+from results.record import load
+from training.train import conclude
 
 EPS = 1e-4  # of batch norm
 SETTINGS = ["method=bernoulli", "net=mlp", "net.width=24", "net.depth=2", "dataset.scaling=binary", "epochs=6"]
@@ -34,12 +34,12 @@ def affine(state, norm):
 @pytest.mark.parametrize(("how", "binarize"), [*(("nominal", b) for b in BINARIZE), ("clt", "by_part")])
 def test_what_is_left_is_a_net_of_integers(how, binarize, configure, assemble):
     """Sums of products of signs, compared with a threshold per unit, which batch norm folds to."""
-    config = configure(*SETTINGS, f"method.how={how}", f"method.binarize={binarize}")
-    run = assemble(config)
-    run.training.fit(run.method, run.data)
-    conclude(run.record, config, run.training, run.method, run.data)
-    record = load(record_path(config))
-    state = torch.load(Path(config.output_dir) / record.run_id / "weights.pt", weights_only=True)
+    run = configure(*SETTINGS, f"method.how={how}", f"method.binarize={binarize}")
+    training = assemble(run)
+    training.fit()
+    conclude(training)
+    record = load(run.record_path)
+    state = torch.load(Path(run.config.output_dir) / record.run_id / "weights.pt", weights_only=True)
     weights = [torch.where(state[f"{layer}.weight"] >= 0, 1, -1) for layer, _ in LAYERS]
 
     tables = []  # (units, N + 1): whether a unit is +1 at S = −N, …, N
@@ -52,7 +52,7 @@ def test_what_is_left_is_a_net_of_integers(how, binarize, configure, assemble):
         assert (table[:, 1:] != table[:, :-1]).sum(1).max() <= 1
         tables.append(table)
 
-    for split, (images, labels) in splits(run.data).items():
+    for split, (images, labels) in splits(training.data).items():
         x = torch.where(images.flatten(1) > 127, 1, -1)
         for w, table in zip(weights[:-1], tables, strict=True):
             S = x @ w.T
@@ -71,19 +71,19 @@ def test_what_is_left_is_a_net_of_integers(how, binarize, configure, assemble):
 def test_columns_of_the_curves(activations, configure, assemble):
     """Of the last epoch, by hand: the net as it trains, and the same with signs as weights; each with statistics that
     are averages over 20 training batches."""
-    config = configure(*SETTINGS, f"method.activations={activations}", "batch_size=50", "method.binarize=by_layer")
-    run = assemble(config)
-    run.training.fit(run.method, run.data)
-    state = {name: value.clone() for name, value in run.method.net.state_dict().items()}
-    conclude(run.record, config, run.training, run.method, run.data)
-    curves = load(record_path(config)).curves
+    run = configure(*SETTINGS, f"method.activations={activations}", "batch_size=50", "method.binarize=by_layer")
+    training = assemble(run)
+    training.fit()
+    state = {name: value.clone() for name, value in training.method.net.state_dict().items()}
+    conclude(training)
+    curves = load(run.record_path).curves
     shown = [curves[name][-1] for name in ("val_soft_error", "val_weights_error", "val_error")]
 
-    loader = run.data.train_dataloader()
+    loader = training.data.train_dataloader()
     loader.set_epoch(0)
     batches = [x for x, _ in loader][:20]
     assert len(batches) == 20
-    (images, labels) = splits(run.data)["validation"]
+    (images, labels) = splits(training.data)["validation"]
     for name, soft in (("val_soft_error", True), ("val_weights_error", False)):
         xs = [x.flatten(1).double() for x in batches]
         validation = torch.where(images.flatten(1) > 127, 1.0, -1.0).double()
@@ -98,7 +98,7 @@ def test_columns_of_the_curves(activations, configure, assemble):
             def activate(a, i=i):
                 if i == 2:
                     return a
-                activation = run.method.activations[i]
+                activation = training.method.activations[i]
                 if activation.hardened:
                     return torch.where(a >= 0, 1.0, -1.0).double()
                 return 2 * torch.sigmoid(a / (activation.temperature.double() + 1e-4)) - 1

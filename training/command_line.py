@@ -1,0 +1,132 @@
+"""What the commands share: jobs of Hydra's whose failures are told in one line, and the exit status."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from threading import Timer
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+
+from configs.registry import GROUPS
+from configs.settings import UserError, unknown
+
+from .errors import TrainingError
+
+CONFIG_ERRORS = (HydraException, OmegaConfBaseException)
+PATIENCE = 5  # seconds
+TOLD = (UserError, TrainingError, FloatingPointError)  # what a job ends with in one line; anything else is a fault
+
+
+@dataclass
+class Command:
+    """The command under way in a process, and how many of its jobs have failed."""
+
+    process: int
+    failures: int = 0
+
+
+_command: ContextVar[Command | None] = ContextVar("command", default=None)
+
+
+@contextmanager
+def job() -> Iterator[None]:
+    """What one of Hydra's jobs does. A failure is told in one line, and the grid goes on with the other jobs. In a
+    launcher's process (joblib, submitit) it is raised as well, and Hydra carries it to the command."""
+    try:
+        yield
+    except TOLD as error:
+        tell(error)
+        command = _command.get()
+        if command is None or command.process != os.getpid():
+            raise UserError(str(error)) from error
+        command.failures += 1
+
+
+def tell(error: object) -> None:
+    """The one line on standard error."""
+    print(f"error: {error}", file=sys.stderr, flush=True)
+
+
+def command_line(app: Callable[[], Any], help_text: Callable[[], str]) -> int:
+    """Runs Hydra's `app`, or prints the help: exit status 0, or 2 after one line that says what to put right."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, and the text below is ours
+    words = sys.argv[1:]
+    try:
+        if {"--help", "-h"} & set(words):
+            print(help_text())
+            return 0
+        check_choices(words)
+        command = Command(os.getpid())
+        token = _command.set(command)
+        try:
+            with sign_of_life(words):
+                app()
+        finally:
+            _command.reset(token)
+        return 2 if command.failures else 0
+    except UserError as error:
+        tell(error)
+    except CONFIG_ERRORS as error:
+        tell(explain(error))
+    except OSError as error:
+        tell(f"{error.filename}: {error.strerror}")
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 130
+    return 2
+
+
+@contextmanager
+def sign_of_life(words: Sequence[str]) -> Iterator[None]:
+    """Says so where torch and Lightning take long to load, which is before a run can say what it is."""
+
+    def say() -> None:
+        if "training.trainer" not in sys.modules:  # which is loaded after them
+            print(f"{' '.join(words)} (loading torch and Lightning)", file=sys.stderr, flush=True)
+
+    timer = Timer(PATIENCE, say)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def check_choices(words: Sequence[str]) -> None:
+    """UserError for a method, data set or net that there is not, before any is imported."""
+    overrides = OverridesParser.create().parse_overrides([word for word in words if not word.startswith("-")])
+    for override in overrides:
+        group = override.key_or_group
+        if group in GROUPS:
+            chosen = override.sweep_iterator() if override.is_sweep_override() else [override.value()]
+            for name in chosen:
+                text = "null" if name is None else str(name)
+                if text not in GROUPS[group]:
+                    raise unknown(group, text, GROUPS[group])
+
+
+def explain(error: Exception) -> UserError:
+    """Hydra's or OmegaConf's exception as one line that names what is valid."""
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, name = error.missing_cfg_file.rpartition("/")
+        if group == "net" and name.startswith("default_for_"):
+            group, name = "dataset", name.removeprefix("default_for_")
+        return unknown(group, name, GROUPS.get(group) or error.options or [])
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ConfigKeyError | AttributeError) and getattr(cause, "parent_node", None) is not None:
+            parent, key = cause.parent_node, str(cause.key)  # type: ignore[union-attr]
+            prefix = f"{parent._get_full_key(None)}." if parent._get_full_key(None) else ""
+            names = [k for k in parent if k != "name"]
+            return unknown("setting", prefix + key, [prefix + str(k) for k in names])
+        if isinstance(cause, OmegaConfBaseException) and cause.full_key:
+            return UserError(f"{cause.full_key}: {str(cause.msg or cause).splitlines()[0]}")
+        cause = cause.__cause__
+    return UserError(" ".join(str(error).replace("Set the environment variable HYDRA_FULL_ERROR=1", "").split()))

@@ -1,0 +1,91 @@
+"""A run: its configuration, its id, and where its files are."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from configs.schema import RunConfig, changed, first_difference, identity
+from configs.settings import UserError
+from results.files import check_writable
+from results.record import FAILED, Record, load
+
+
+class BusyError(UserError):
+    """Another process is training this run."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One configuration, and the names that follow from it."""
+
+    config: RunConfig
+
+    @cached_property
+    def id(self) -> str:
+        """`<dataset>-<net>-s<seed>-<hash>`: a name to read, and a hash of all that decides the outcome."""
+        text = json.dumps(changed(self.config), sort_keys=True, default=str)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:10]
+        return f"{self.config.dataset.name}-{self.config.net.name}-s{self.config.seed}-{digest}"
+
+    @property
+    def record_path(self) -> Path:
+        return Path(self.config.results_dir) / self.config.method.name / f"{self.id}.json"
+
+    @property
+    def failed_path(self) -> Path:
+        """Where the record goes of a run that broke off."""
+        return self.record_path.with_suffix(FAILED)
+
+    @property
+    def folder(self) -> Path:
+        """Of the files that a run needs while it trains, and of its weights."""
+        return Path(self.config.output_dir) / self.id
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "last.ckpt"
+
+    @property
+    def weights(self) -> Path:
+        return self.folder / "weights.pt"
+
+    def finished(self) -> Record | None:
+        """The finished record of this very configuration, or None; one without a test error does not serve a run with
+        it.
+
+        UserError where the record under this id was made with other values: a default has changed since."""
+        if not self.record_path.exists():
+            return None
+        record = load(self.record_path)
+        if difference := first_difference(record.config, identity(self.config)):
+            raise UserError(
+                f"{self.record_path} was made with another {difference} (a default has changed since); rerun=true "
+                "replaces it"
+            )
+        return None if self.config.test and record.test is None else record
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Holds the run's folder for this process and clears what a killed one left there. BusyError where another
+        process holds it."""
+        check_writable(self.checkpoint)
+        lock = FileLock(self.folder / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise BusyError(f"another process is training this run: {self.folder}") from None
+        try:
+            for stale in self.folder.glob(".*.tmp"):
+                stale.unlink(missing_ok=True)
+            yield
+        finally:
+            lock.release()
+            with suppress(OSError):
+                (self.folder / ".lock").unlink(missing_ok=True)
+                self.folder.rmdir()  # only where nothing was kept in it

@@ -1,0 +1,88 @@
+"""The spine: config → datamodule → method → training → record."""
+
+import sys
+from collections.abc import Sequence
+
+import pytorch_lightning as pl
+import torch
+
+from datamodules import DATASETS
+from datamodules.base import DataModule
+from methods import METHODS
+from methods.base import Method
+from results.files import check_writable
+from results.record import Record
+
+from .errors import StoppedEarlyError
+from .evaluation import measure
+from .loggers import finish_wandb, mirror
+from .recording import add_outcome, new_record, save_failed, save_finished
+from .run import Run
+from .trainer import Training, interruptible, pick_device, prepare
+
+
+def train(run: Run, callbacks: Sequence[pl.Callback] = (), command: str | None = None) -> Record:
+    """Trains one net and returns the record that it wrote; an existing record is returned as it is.
+
+    callbacks: Lightning's, beside the run's own, such as EarlyStopping("val_error"). A run that one of them ends before
+    its last epoch is measured, and writes no record: it is not the run that the configuration names. One that raises
+    StoppedEarlyError ends the run at once.
+    command: what the record names as the command that makes this run; null: what was typed."""
+    if not run.config.rerun and (done := run.finished()):
+        print(f"skipped, the record exists (rerun=true trains again): {run.record_path}", flush=True)
+        return done
+    check_writable(run.record_path)
+    with run.held():
+        return _train(run, callbacks, command)
+
+
+def build(run: Run) -> tuple[DataModule, Method]:
+    """The data, read but for its test set, and the method with its initial weights, both on the run's device."""
+    config, device = run.config, pick_device(run.config.device)
+    data = DATASETS[config.dataset.name](
+        config.dataset,
+        config.data_dir,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        split_seed=config.split_seed,
+        limit=config.limit_train,
+        device=device,
+    )
+    data.prepare_data()
+    data.setup("fit")
+    torch.manual_seed(config.seed)
+    method = METHODS[config.method.name](config.method, config.net, data.input_shape, data.classes, config.loss)
+    return data, method.to(device)
+
+
+def _train(run: Run, callbacks: Sequence[pl.Callback], command: str | None) -> Record:
+    data, method = build(run)
+    record = new_record(run, data, method, command)
+    try:
+        with interruptible():
+            training = prepare(run, data, method, record, callbacks)
+            training.fit()
+            conclude(training)
+    except StoppedEarlyError:
+        finish_wandb(0)
+        raise
+    except Exception as error:
+        finish_wandb(1)
+        save_failed(record, run, error)
+        raise
+    return record
+
+
+def conclude(training: Training) -> None:
+    """Measures the chosen weights, fills the record and writes it, where the run had all its epochs."""
+    measure(training)
+    add_outcome(training)
+    epochs, planned = len(training.history.rows), training.run.config.epochs
+    if epochs < planned:
+        print(f"stopped after epoch {epochs} of {planned} by a callback: no record is written")
+    else:
+        save_finished(training)
+    try:
+        mirror(training.record, training.trainer.loggers)
+    except Exception as error:  # the record is the source, and it is written
+        print(f"logger: {' '.join(str(error).split())}", file=sys.stderr)
