@@ -83,10 +83,12 @@ class Method(pl.LightningModule):
     reconstruction: ClassVar[bool] = False
     epochs = 1  # of the run, once there is one
 
-    def __init__(self, config: Any, net: Any, input_shape: tuple[int, int, int], classes: int, loss: str) -> None:
+    def __init__(
+        self, config: Any, net_config: Any, input_shape: tuple[int, int, int], classes: int, loss: str
+    ) -> None:
         super().__init__()
         self.config = config
-        self.net: nn.Module = NETS[net.name](net, self.parts(), input_shape, classes)
+        self.net = self.build(net_config, input_shape, classes)
         self.loss = LOSSES[loss]
         self.tally = {"train": Tally(), "validation": Tally(), "test": Tally()}
         self.measured: dict[str, float] = {}  # the method's own columns of the curves, set anew every epoch
@@ -121,6 +123,9 @@ class Method(pl.LightningModule):
         return {"lr": self.curve("lr")}
 
     # what they share
+
+    def build(self, net_config: Any, input_shape: tuple[int, int, int], classes: int) -> nn.Module:
+        return NETS[net_config.name](net_config, self.parts(), input_shape, classes)
 
     def curve(self, name: str, *ends: float) -> Curve:
         """The schedule that the fields `name`, `name_end` and `name_schedule` of the Config describe; or of that kind,

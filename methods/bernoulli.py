@@ -14,7 +14,6 @@ from configs.settings import setting
 from .base import MethodConfig, Tally
 from .binary.bernoulli import (
     CERTAIN,
-    EXPECTATION,
     LAYER_WAYS,
     ActivationMean,
     BernoulliParts,
@@ -82,7 +81,6 @@ class Bernoulli(RecalibratedMethod):
     def initialize(self) -> None:
         self.layers: Any = list(binary_layers(self.net).values())
         self.activations = [m for m in self.net.modules() if isinstance(m, ActivationMean)]
-        self.layers[-1].how = EXPECTATION
         for layer in self.layers:
             nn.init.normal_(layer.weight)
         self.moment = 0.0

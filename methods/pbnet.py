@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,15 +15,12 @@ from .base import MethodConfig
 from .binary.gaussian import (
     MEANS,
     SIGNS,
-    VALUES,
     BinaryActivation,
     BinaryDistribution,
-    Gaussian,
-    GaussianConv2d,
-    GaussianLinear,
     GaussianParts,
+    NoValueToDropError,
 )
-from .binary.layers import Parts
+from .binary.layers import Parts, binary_layers
 from .binary.statistics import kept_statistics, restore, statistics
 from .optim.schedule import Curve
 from .recalibrated import RecalibratedMethod
@@ -64,24 +62,18 @@ class PBNet(RecalibratedMethod):
 
     def parts(self) -> Parts:
         c = self.config
-        return GaussianParts(BinaryDistribution, lambda: BinaryActivation(c.sampling, c.temperature))
+        activation = partial(BinaryActivation, c.sampling, c.temperature)
+        return GaussianParts(BinaryDistribution, activation, hidden=SIGNS if c.sampling else MEANS)
+
+    def build(self, net_config: Any, input_shape: tuple[int, int, int], classes: int) -> nn.Module:
+        try:
+            return super().build(net_config, input_shape, classes)
+        except NoValueToDropError as error:
+            raise UserError(f"net.dropout_hidden: {error}; set it to 0, or method.sampling=true") from error
 
     def initialize(self) -> None:
         self.ensemble: dict[int, list[Tensor] | None] = {}  # seed of a draw → its batch-norm statistics, once measured
-        self.random_layers: list[GaussianLinear | GaussianConv2d] = []
-        kind = VALUES
-        for module in self.net.modules():
-            if isinstance(module, GaussianLinear | GaussianConv2d):
-                module.input = kind
-                kind = SIGNS if self.config.sampling else MEANS
-                self.random_layers.append(module)
-            elif isinstance(module, nn.Dropout) and kind != VALUES:
-                if not self.config.sampling:
-                    raise UserError(
-                        "net.dropout_hidden: probabilities that are passed on have no value to drop; set it "
-                        "to 0, or method.sampling=true"
-                    )
-                kind = VALUES
+        self.random_layers: list[Any] = list(binary_layers(self.net).values())
         if self.config.pretrain == 0:
             for layer in self.random_layers:
                 nn.init.uniform_(layer.weight, -1, 1)
@@ -120,15 +112,6 @@ class PBNet(RecalibratedMethod):
             layer.weight.copy_((layer.weight / layer.weight.std()).clamp(-bound, bound))
         for optimizer in self.trainer.optimizers[0].optimizers:  # type: ignore[attr-defined]
             optimizer.state.clear()
-
-    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
-        x, y = batch
-        net = self.compiled_net if self.compiled else self.net
-        output = net(x)
-        logits = (output.mean if isinstance(output, Gaussian) else output).float()
-        loss = self.loss(logits, y)
-        self.tally["train"].add(loss, logits.detach(), y)
-        return loss
 
     # evaluation
 

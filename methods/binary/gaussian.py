@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .layers import BATCH_NORM_EPS, BATCH_NORM_MOMENTUM, BinaryConv2d, BinaryLinear, Parts
+from .layers import BinaryConv2d, BinaryLinear, Parts, Role
 from .sign import Quantizer, StraightThrough, compute_dtype, sign
 
 VARIANCE_FLOOR = 1e-6  # added to s², so that a pre-activation that is certain has a slope too
@@ -92,20 +92,37 @@ class BinaryDistribution(Quantizer):
 
 
 class GaussianLinear(BinaryLinear):
-    """`a = h · wᵀ`, (batch, in) → (batch, out): while the weights are random a `Gaussian`, else the binary layer's."""
+    """`a = h · wᵀ`, (batch, in) → (batch, out): while the weights are random a `Gaussian`, else the binary layer's.
+
+    `input` says what h is: VALUES, SIGNS or MEANS."""
 
     quantizer: BinaryDistribution
-    input = VALUES
+
+    def __init__(self, in_features: int, out_features: int, quantizer: BinaryDistribution, input: str = VALUES) -> None:
+        super().__init__(in_features, out_features, quantizer)
+        self.input = input
 
     def forward(self, x: Tensor) -> Any:
         return moments(F.linear, self.weight, x, self.input) if self.quantizer.random else super().forward(x)
 
 
 class GaussianConv2d(BinaryConv2d):
-    """`a = h ∗ w`, zero padding: while the weights are random a `Gaussian`, else the binary layer's."""
+    """`GaussianLinear` as a convolution with zero padding: `a = h ∗ w`."""
 
     quantizer: BinaryDistribution
-    input = VALUES
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        quantizer: BinaryDistribution,
+        padding: int = 0,
+        stride: int = 1,
+        input: str = VALUES,
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel, quantizer, padding, stride)
+        self.input = input
 
     def forward(self, x: Tensor) -> Any:
         f = partial(F.conv2d, stride=self.stride, padding=self.padding)
@@ -142,21 +159,30 @@ def normalize(x: Gaussian, weight: Tensor, bias: Tensor, eps: float) -> Gaussian
 class StochasticBatchNorm1d(nn.BatchNorm1d):
     """Batch norm of a `Gaussian` (batch, features), see `normalize`; of a tensor the ordinary one.
 
-    Running statistics are those of tensors alone: distributions leave them be."""
+    `mean_only`: gives the mean of the normalized values, a tensor. Running statistics are those of tensors only."""
+
+    def __init__(self, features: int, *, mean_only: bool = False, **options: Any) -> None:
+        super().__init__(features, **options)
+        self.mean_only = mean_only
 
     def forward(self, x: Any) -> Any:
-        if isinstance(x, Gaussian):
-            return normalize(x, self.weight, self.bias, self.eps)
-        return super().forward(x)
+        return _normalized(self, x) if isinstance(x, Gaussian) else super().forward(x)
 
 
 class StochasticBatchNorm2d(nn.BatchNorm2d):
     """The same over (batch, channels, h, w)."""
 
+    def __init__(self, channels: int, *, mean_only: bool = False, **options: Any) -> None:
+        super().__init__(channels, **options)
+        self.mean_only = mean_only
+
     def forward(self, x: Any) -> Any:
-        if isinstance(x, Gaussian):
-            return normalize(x, self.weight, self.bias, self.eps)
-        return super().forward(x)
+        return _normalized(self, x) if isinstance(x, Gaussian) else super().forward(x)
+
+
+def _normalized(norm: StochasticBatchNorm1d | StochasticBatchNorm2d, x: Gaussian) -> Any:
+    result = normalize(x, norm.weight, norm.bias, norm.eps)
+    return result.mean if norm.mean_only else result
 
 
 def log_odds(x: Gaussian) -> Tensor:
@@ -197,27 +223,49 @@ class BinaryActivation(Quantizer):
         return torch.tanh(x) if self.training else sign(x, compute_dtype(x))
 
 
-def _norm_1d(features: int) -> nn.Module:
-    return StochasticBatchNorm1d(features, eps=BATCH_NORM_EPS, momentum=BATCH_NORM_MOMENTUM)
-
-
-def _norm_2d(channels: int) -> nn.Module:
-    return StochasticBatchNorm2d(channels, eps=BATCH_NORM_EPS, momentum=BATCH_NORM_MOMENTUM)
+class NoValueToDropError(ValueError):
+    """Dropout was to come between activations that pass on means and the next layer."""
 
 
 @dataclass(frozen=True)
 class GaussianParts(Parts):
     """The parts of a net that passes a `Gaussian` from a layer to its activation. Between activation and next layer
-    there are tensors alone, so that flattening needs no part of its own."""
+    there are tensors only, so that flattening needs no part of its own; the last batch norm gives a mean, the logits.
 
-    norm1d: Callable[[int], nn.Module] = _norm_1d
-    norm2d: Callable[[int], nn.Module] = _norm_2d
+    `hidden`, MEANS or SIGNS, is what activations give. NoValueToDropError for a layer that has MEANS after dropout."""
 
-    def linear(self, in_features: int, out_features: int) -> nn.Module:
-        return GaussianLinear(in_features, out_features, self.weight())
+    weight: Callable[[], BinaryDistribution]
+    norm1d_type: Callable[..., nn.Module] = StochasticBatchNorm1d
+    norm2d_type: Callable[..., nn.Module] = StochasticBatchNorm2d
+    hidden: str = MEANS
 
-    def conv(self, in_channels: int, out_channels: int, kernel: int, padding: int = 0, stride: int = 1) -> nn.Module:
-        return GaussianConv2d(in_channels, out_channels, kernel, self.weight(), padding, stride)
+    def linear(self, role: Role, in_features: int, out_features: int, *, after_dropout: bool = False) -> nn.Module:
+        return GaussianLinear(in_features, out_features, self.weight(), self.input_of(role, after_dropout))
+
+    def conv(
+        self,
+        role: Role,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        *,
+        padding: int = 0,
+        stride: int = 1,
+        after_dropout: bool = False,
+    ) -> nn.Module:
+        input = self.input_of(role, after_dropout)
+        return GaussianConv2d(in_channels, out_channels, kernel, self.weight(), padding, stride, input)
+
+    def input_of(self, role: Role, after_dropout: bool) -> str:
+        """What a layer's input is. Signs some of which are dropped, and the others scaled, are VALUES."""
+        if role == "first":
+            return VALUES
+        if after_dropout and self.hidden == MEANS:
+            raise NoValueToDropError("means that are passed on have no value to drop")
+        return VALUES if after_dropout else self.hidden
+
+    def norm(self, kind: Callable[..., nn.Module], role: Role, features: int, scale: bool) -> nn.Module:
+        return super().norm(partial(kind, mean_only=role == "output"), role, features, scale)
 
     def pool(self, size: int) -> nn.Module:
         return StochasticMaxPool2d(size)

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from configs.settings import UserError
 from methods import METHODS
-from methods.binary.gaussian import MEANS, SIGNS, VALUES, Gaussian
+from methods.binary.gaussian import MEANS, SIGNS, VALUES, Gaussian, normalize
 from methods.binary.layers import binary_layers
 from methods.binary.sign import WeightSign
 from methods.binary.statistics import statistics
@@ -107,8 +107,7 @@ def test_the_first_layer_sees_values_and_the_others_what_activations_give(sampli
     seen = {}
     for name, layer in binary_layers(method.net).items():
         layer.register_forward_hook(lambda module, inputs, output, name=name: seen.update({name: (inputs[0], output)}))
-    output = method.train()(examples()[0])
-    assert isinstance(output, Gaussian)
+    assert isinstance(method.train()(examples()[0]), torch.Tensor)
     (_, *inputs) = (value[0] for value in seen.values())
     assert all(isinstance(value[1], Gaussian) for value in seen.values())
     assert all((set(x.unique().tolist()) == {-1, 1}) == sampling for x in inputs)
@@ -127,7 +126,12 @@ def test_dropout_between_layers():
 def test_the_loss_is_that_of_the_mean_of_the_last_layer():
     method = make(sampling=False, net="mlp", net_settings={"depth": 1})
     x, y = examples()
-    assert method.training_step((x, y), 0).item() == pytest.approx(F.cross_entropy(method.net(x).mean, y).item())
+    *body, last = method.net
+    for layer in body:
+        x = layer(x)
+    logits = normalize(x, last.weight, last.bias, last.eps).mean
+    assert method.training_step((examples()[0], y), 0).item() == pytest.approx(F.cross_entropy(logits, y).item())
+    x = examples()[0]
     method.eval()
     assert method.predict(x).shape == (40, 10)
 
@@ -269,7 +273,7 @@ def test_the_training_pass_compiles_whole_in_both_phases(sampling):
             torch.manual_seed(0)
             method.zero_grad()
             output = net(x)
-            loss = F.cross_entropy(output if real else output.mean, y)
+            loss = F.cross_entropy(output, y)
             loss.backward()
             results.append([loss.detach(), *(p.grad.clone() for p in method.net.parameters())])
         for eager, ours in zip(*results, strict=True):

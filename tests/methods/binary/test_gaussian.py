@@ -74,15 +74,15 @@ def enumerated(theta: np.ndarray, h: np.ndarray, kind: str) -> tuple[float, floa
 
 
 def linear(theta: np.ndarray, kind: str) -> GaussianLinear:
-    layer = GaussianLinear(theta.shape[1], theta.shape[0], BinaryDistribution()).double()
-    layer.input = kind
+    layer = GaussianLinear(theta.shape[1], theta.shape[0], BinaryDistribution(), kind).double()
     layer.weight.data = torch.from_numpy(theta)
     return layer
 
 
 def conv(theta: np.ndarray, kind: str, padding: int) -> GaussianConv2d:
-    layer = GaussianConv2d(theta.shape[1], theta.shape[0], theta.shape[2], BinaryDistribution(), padding).double()
-    layer.input = kind
+    layer = GaussianConv2d(
+        theta.shape[1], theta.shape[0], theta.shape[2], BinaryDistribution(), padding, input=kind
+    ).double()
     layer.weight.data = torch.from_numpy(theta)
     return layer
 
