@@ -41,7 +41,7 @@ class History(pl.Callback):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self.started = time.perf_counter()
-        self.hyperparameters = _hyperparameters(trainer.optimizers[0], pl_module.curves())
+        self.hyperparameters = dict(pl_module.scheduled)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         if batch_idx + 1 == trainer.num_training_batches:
@@ -98,13 +98,3 @@ def log_row(loggers: Iterable[Any], row: dict[str, Any]) -> None:
     """Gives the row of an epoch to a run's loggers, without the values that it lacks."""
     for logger in loggers:
         logger.log_metrics({k: v for k, v in row.items() if v is not None}, step=row["epoch"])
-
-
-def _hyperparameters(optimizer: torch.optim.Optimizer, names: Iterable[str]) -> dict[str, float]:
-    """The scheduled values at the start of the epoch, as the first group that has each holds them."""
-    values: dict[str, float] = {}
-    for group in optimizer.param_groups:
-        for name in names:
-            if name in group and name not in values:
-                values[name] = float(group[name]) / group.get(f"{name}_scale", 1.0)
-    return values
