@@ -14,7 +14,7 @@ from .binary.coin import ConcreteSign
 from .binary.layers import Parts, binary_layers
 from .binary.sign import Activation, ActivationSign, Quantizer, sign
 from .optim import BayesBiNN
-from .optim.schedule import KINDS, Curve
+from .optim.schedule import SCHEDULES, Schedule
 from .sampled import SampledMethod
 
 ACTIVATIONS: dict[str, Callable[[], Quantizer]] = {"relu": lambda: Activation(nn.ReLU()), "sign": ActivationSign}
@@ -26,7 +26,7 @@ class Config(MethodConfig):
     activation: str = setting("relu", "hidden activation: the paper's real one, or ±1", choices=ACTIVATIONS)
     alpha: float = setting(1e-3, "α of the natural parameters (lr is that of batch norm)", low=0)
     alpha_end: float = setting(1e-5, "its value at the end of the schedule", low=0)
-    alpha_schedule: str = setting("exponential", "how α goes from alpha to alpha_end", choices=KINDS)
+    alpha_schedule: str = setting("exponential", "how α goes from alpha to alpha_end", choices=SCHEDULES)
     momentum: float = setting(0.9, "β, of the natural gradient's moving average", low=0, below=1)
     temperature: float = setting(1e-10, "T of the binary concrete draws", above=0)
     eps: float = setting(1e-10, "ε in the natural gradient's factor s", above=0)
@@ -66,8 +66,8 @@ class BayesBiNNMethod(SampledMethod):
         )
         yield torch.optim.Adam(rest, lr=c.lr, fused=True)
 
-    def curves(self) -> dict[str, Curve]:
-        return {"lr": self.curve("lr"), "alpha": self.curve("alpha")}
+    def schedules(self) -> dict[str, Schedule]:
+        return {"lr": self.schedule("lr"), "alpha": self.schedule("alpha")}
 
     def _training_examples(self) -> int:
         loader: Any = self.trainer.train_dataloader

@@ -24,7 +24,7 @@ from .binary.layers import Parts, binary_layers
 from .binary.sign import sign
 from .binary.statistics import kept_statistics
 from .optim.hardening import BINARIZE, Stages
-from .optim.schedule import Curve
+from .optim.schedule import Schedule
 from .recalibrated import RecalibratedMethod
 
 
@@ -97,11 +97,11 @@ class Bernoulli(RecalibratedMethod):
         groups = [{"params": binary, "lr_scale": 1.0}, {"params": rest, "lr_scale": self.config.norm_rate}]
         yield torch.optim.Adam(groups, lr=self.config.lr, fused=True)
 
-    def curves(self) -> dict[str, Curve]:
+    def schedules(self) -> dict[str, Schedule]:
         """The rate falls from lr to lr_end in the soft stage, and in every span after it as lr_harden says."""
-        c, soft = self.config, self.curve("lr")
+        c, soft = self.config, self.schedule("lr")
         end = c.lr_harden * c.lr_end / c.lr if c.lr_harden_end is None else c.lr_harden_end
-        harden = self.curve("lr", c.lr_harden, end)
+        harden = self.schedule("lr", c.lr_harden, end)
 
         def rate(t: float) -> float:
             moment = round(t * self.stages.epochs, 9)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from .binary.layers import Parts, binary_layers
 from .binary.sign import WeightSign
 from .binary.swish import SwishSign
 from .latent import LatentConfig, LatentMethod
-from .optim.schedule import KINDS, Curve
+from .optim.schedule import SCHEDULES, Schedule
 
 
 @dataclass
@@ -25,7 +25,7 @@ class Config(LatentConfig):
     regularizer: str = setting("R1", "mean|α − |W||, or R2: mean(α − |W|)²", choices=("R1", "R2"))
     strength: float = setting(1e-2, "λ: weight of the regularizer in the loss", low=0)
     strength_end: float = setting(1e-2, "its value at the end of the schedule", low=0)
-    strength_schedule: str = setting("constant", "how λ goes from strength to strength_end", choices=KINDS)
+    strength_schedule: str = setting("constant", "how λ goes from strength to strength_end", choices=SCHEDULES)
     alpha: float = setting(1.0, "α, where the regularizer pulls |W| to: its start, each layer learns its own", above=0)
 
 
@@ -79,16 +79,11 @@ class BNNPlus(LatentMethod):
         super().initialize()
         self.distance = sum_of_distances
 
-    def optimizers_of(self, binary: list[Tensor], rest: list[Tensor]) -> Any:
-        for adam in super().optimizers_of(binary, rest):
-            adam.param_groups[0]["strength"] = self.config.strength
-            yield adam
-
-    def curves(self) -> dict[str, Curve]:
-        return super().curves() | {"strength": self.curve("strength")}
+    def schedules(self) -> dict[str, Schedule]:
+        return super().schedules() | {"strength": self.schedule("strength")}
 
     def penalty(self) -> Tensor | None:
-        strength = self.trainer.optimizers[0].param_groups[0]["strength"]
+        strength = self.scheduled["strength"]
         if not strength:
             return None
         layers = binary_layers(self.net).values()

@@ -22,7 +22,7 @@ from .binary.gaussian import (
 )
 from .binary.layers import Parts, binary_layers
 from .binary.statistics import kept_statistics, restore, statistics
-from .optim.schedule import Curve
+from .optim.schedule import Schedule
 from .recalibrated import RecalibratedMethod
 
 
@@ -89,8 +89,8 @@ class PBNet(RecalibratedMethod):
         """How many of the run's epochs train the real twin: the share asked for, but not all of them."""
         return min(round(self.config.pretrain * self.epochs), self.epochs - 1)
 
-    def curves(self) -> dict[str, Curve]:
-        rate = self.curve("lr")
+    def schedules(self) -> dict[str, Schedule]:
+        rate = self.schedule("lr")
 
         def of_phase(t: float) -> float:
             start = self.pretraining / self.epochs
