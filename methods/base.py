@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from configs.settings import REQUIRED, UserError, setting
 
 from .binary.layers import Parts, binary_layers
-from .binary.sign import Quantizer, binarized
+from .binary.sign import Quantizer, as_signs
 from .nets import NETS
 from .optim.composite import Composite
 from .optim.schedule import SCHEDULES, Schedule, Scheduler, schedule
@@ -117,7 +117,7 @@ class Method(pl.LightningModule):
     def variants(self) -> Iterator[tuple[str, AbstractContextManager[None]]]:
         """Other ways to evaluate the same weights: (name in the record, context to evaluate in)."""
         if not (self.binary_weights and self.binary_activations):
-            yield "binarized", binarized(self.net)
+            yield "binarized", as_signs(self.net)
 
     def schedules(self) -> dict[str, Schedule]:
         """Hyperparameter → its function of progress. It is set in every param group that has one of that name, and

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from configs.settings import setting
 
 from .base import MethodConfig
-from .binary.coin import ConcreteSign
 from .binary.layers import Parts, binary_layers
-from .binary.sign import Activation, ActivationSign, Quantizer, sign
+from .binary.random_weights import ConcreteSign
+from .binary.sign import Activation, ActivationSign, Quantizer, stochastic_sign
 from .optim import BayesBiNN
 from .optim.schedule import SCHEDULES, Schedule
 from .sampled import SampledMethod
@@ -55,7 +55,7 @@ class BayesBiNNMethod(SampledMethod):
         for layer in binary_layers(self.net).values():
             if self.config.float64:
                 layer.weight.data = layer.weight.data.double()
-            layer.weight.copy_(self.config.init * sign(torch.rand_like(layer.weight) - 0.5))
+            layer.weight.copy_(self.config.init * stochastic_sign(torch.zeros_like(layer.weight)))
 
     def optimizers_of(self, binary: list[Tensor], rest: list[Tensor]) -> Any:
         c = self.config
@@ -71,4 +71,4 @@ class BayesBiNNMethod(SampledMethod):
 
     def _training_examples(self) -> int:
         loader: Any = self.trainer.train_dataloader
-        return len(loader) * loader.batch_size
+        return len(loader.labels if hasattr(loader, "labels") else loader.dataset)  # ours, or torch's

@@ -58,7 +58,7 @@ class BitFlipMethod(Method):
     def flip_moment(self, weight: Tensor, index: Tensor) -> Tensor:
         """What the rule compares with τ, for the weights at flat positions `index`: a flip is due where it is over τ
         and has the weight's sign."""
-        return self.flipper.state[weight]["m"].view(-1)[index]
+        return self.flipper.state[weight]["m"].take(index)
 
     def threshold(self) -> float:
         """τ as the next step will use it."""

@@ -51,4 +51,4 @@ class Bop2ndMethod(BitFlipMethod):
     def flip_moment(self, weight: Tensor, index: Tensor) -> Tensor:
         """m/√v as the biased rule has it, uncorrected."""
         state, eps = self.flipper.state[weight], self.flipper.param_groups[0]["eps"]
-        return state["m"].view(-1)[index] / (state["v"].view(-1)[index].sqrt() + eps)
+        return state["m"].take(index) / (state["v"].take(index).sqrt() + eps)

@@ -1,7 +1,5 @@
 """PBNet: a distribution over ±1 for every weight, trained through Gaussian pre-activations (Peters & Welling 2018)."""
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -21,9 +19,9 @@ from .binary.gaussian import (
     NoValueToDropError,
 )
 from .binary.layers import Parts, binary_layers
-from .binary.statistics import kept_statistics, restore, statistics
+from .binary.norm_statistics import restore, statistics
 from .optim.schedule import Schedule
-from .recalibrated import RecalibratedMethod
+from .sampled import SampledMethod
 
 
 @dataclass
@@ -40,7 +38,7 @@ class Config(MethodConfig):
     draws: int = setting(16, "nets drawn from θ whose softmax is averaged for the record's draws_error", low=1)
 
 
-class PBNet(RecalibratedMethod):
+class PBNet(SampledMethod):
     """a distribution over ±1 for every weight, trained through Gaussian pre-activations
 
     Adam moves `θ = E[w]`, clipped to [−1, 1], by the gradient of the loss at the mean of the last layer's distribution
@@ -72,7 +70,6 @@ class PBNet(RecalibratedMethod):
             raise UserError(f"net.dropout_hidden: {error}; set it to 0, or method.sampling=true") from error
 
     def initialize(self) -> None:
-        self.ensemble: dict[int, list[Tensor] | None] = {}  # seed of a draw → its batch-norm statistics, once measured
         self.random_layers: list[Any] = list(binary_layers(self.net).values())
         if self.config.pretrain == 0:
             for layer in self.random_layers:
@@ -113,38 +110,20 @@ class PBNet(RecalibratedMethod):
         for optimizer in self.trainer.optimizers[0].optimizers:  # type: ignore[attr-defined]
             optimizer.state.clear()
 
-    # evaluation
+    # evaluation: a draw is one net for all batches, with batch-norm statistics of its own
 
-    def predict(self, x: Tensor) -> Tensor:
-        if not self.ensemble:
-            return super().predict(x)
-        softmax = []
-        for seed in self.ensemble:
-            self._choose(seed)
-            softmax.append(self.net(x).float().softmax(1))
-        return torch.stack(softmax).mean(0).log()
+    def prepare_draws(self) -> None:
+        self.ensemble: list[tuple[int, list[Tensor]]] = []
+        for seed in torch.randint(2**31, (self.config.draws,)).tolist():
+            self._seed(seed)
+            self.reestimate()
+            self.ensemble.append((seed, [buffer.clone() for buffer in statistics(self.net)]))
 
-    def _choose(self, seed: int) -> None:
-        """Makes the net the draw of this seed."""
+    def use_draw(self, k: int) -> None:
+        seed, measured = self.ensemble[k]
+        self._seed(seed)
+        restore(self.net, measured)
+
+    def _seed(self, seed: int) -> None:
         for i, layer in enumerate(self.random_layers):
             layer.quantizer.seed = seed + i
-        if measured := self.ensemble[seed]:
-            restore(self.net, measured)
-        else:
-            self.reestimate()
-            self.ensemble[seed] = [t.clone() for t in statistics(self.net)]
-
-    def variants(self) -> Iterator[tuple[str, AbstractContextManager[None]]]:
-        yield from super().variants()
-        yield "draws", self._drawn()
-
-    @contextmanager
-    def _drawn(self) -> Iterator[None]:
-        with kept_statistics(self.net):
-            try:
-                self.ensemble = dict.fromkeys(torch.randint(2**31, (self.config.draws,)).tolist())
-                yield
-            finally:
-                self.ensemble = {}
-                for layer in self.random_layers:
-                    layer.quantizer.seed = None

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from configs.settings import setting
 
 from .base import MethodConfig
-from .binary.coin import Coin
 from .binary.layers import Parts, binary_layers
+from .binary.random_weights import Coin
 from .binary.sign import ActivationSign
 from .optim import PBop
 from .optim.schedule import SCHEDULES, Schedule

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .layers import BinaryConv2d, BinaryLinear, Parts, Role
+from .random_weights import RandomWeight, relaxed_concrete
 from .sign import Quantizer, StraightThrough, compute_dtype, sign
 
 VARIANCE_FLOOR = 1e-6  # added to s², so that a pre-activation that is certain has a slope too
@@ -68,27 +69,20 @@ def moments(f: Callable[[Tensor, Tensor], Tensor], theta: Tensor, h: Tensor, kin
     return Gaussian(mean.to(wide), variance.to(wide).expand_as(mean))
 
 
-class BinaryDistribution(Quantizer):
-    """`w ~ Binary(θ)`: +1 with probability (1 + θ)/2, else −1; x is θ.
+class BinaryDistribution(RandomWeight):
+    """`w ~ Binary(θ)`: +1 with probability (1 + θ)/2, else −1; x is θ, the mean.
 
-    In training layers use mean and variance, or, while `real`, x itself as a real-valued weight. In evaluation the
-    mode `sign(θ)`; where `seed` is set, the draw which that seed determines."""
+    In training layers use mean and variance, or, while `real`, x itself as a real-valued weight."""
 
     real = False
-    seed: int | None = None
 
     @property
     def random(self) -> bool:
         """Whether the layer is to give a distribution."""
         return self.training and not self.real and not self.hard
 
-    def quantize(self, x: Tensor) -> Tensor:
-        if self.training:
-            return x
-        if self.seed is None:
-            return sign(x, compute_dtype(x))
-        noise = torch.rand(x.shape, generator=torch.Generator(x.device).manual_seed(self.seed), device=x.device)
-        return -sign(2 * noise - 1 - x, compute_dtype(x))
+    def in_training(self, x: Tensor) -> Tensor:
+        return x
 
 
 class GaussianLinear(BinaryLinear):
@@ -194,11 +188,6 @@ def log_odds(x: Gaussian) -> Tensor:
 def expected_sign(x: Gaussian) -> Tensor:
     """`E[sign(x)] = 2Φ(μ/s) − 1 = erf(μ/(s√2))`."""
     return torch.erf(x.mean / (x.deviation() * math.sqrt(2)))
-
-
-def relaxed_concrete(log_odds: Tensor, uniform: Tensor, temperature: float) -> Tensor:
-    """`tanh((log(p/(1−p)) + log(u/(1−u)))/2T)`, the binary concrete variable on (−1, 1) (Maddison 2017, Jang 2017)."""
-    return torch.tanh((log_odds + uniform.log() - (-uniform).log1p()) / (2 * temperature))
 
 
 def hard_concrete(log_odds: Tensor, temperature: float) -> Tensor:

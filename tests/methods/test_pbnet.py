@@ -11,8 +11,8 @@ from configs.settings import UserError
 from methods import METHODS
 from methods.binary.gaussian import MEANS, SIGNS, VALUES, Gaussian, normalize
 from methods.binary.layers import binary_layers
+from methods.binary.norm_statistics import statistics
 from methods.binary.sign import WeightSign
-from methods.binary.statistics import statistics
 from methods.nets import NETS
 from methods.recalibrated import BATCHES
 
@@ -230,11 +230,12 @@ def test_an_ensemble_is_of_nets_drawn_once_each_with_statistics_of_their_own(fit
     usual = statistics(method.net)
     kept = [t.clone() for t in usual]
     torch.manual_seed(0)
-    with torch.no_grad(), method._drawn():
+    with torch.no_grad(), method.averaged_over_draws():
         logits = method.predict(x)
-        drawn = [[seen[i][k * 5 + 4] for i in range(3)] for k in range(3)]  # four training batches, then x
+        drawn = [[seen[i][12 + k] for i in range(3)] for k in range(3)]  # 3 draws × 4 training batches, then 3 × x
         for i in range(3):
-            assert all(torch.equal(w, seen[i][k * 5]) for k in range(3) for w in seen[i][k * 5 : k * 5 + 5])
+            assert len(seen[i]) == 15
+            assert all(torch.equal(seen[i][4 * k + batch], drawn[k][i]) for k in range(3) for batch in range(4))
             seen[i].clear()
         again = method.predict(x)
         assert [len(s) for s in seen.values()] == [3, 3, 3]  # the second batch measures nothing anew
