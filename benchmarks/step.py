@@ -28,7 +28,7 @@ from datamodules.scaling import fit
 from methods import METHODS
 from methods.base import Method
 from methods.binary.layers import binary_layers
-from methods.nets.mlp import Config as MLPConfig
+from methods.nets.mlp import Config
 from training.trainer import prepare
 
 SPINE = "run.py: ste, compiled"
@@ -58,9 +58,7 @@ class RandomData(pl.LightningDataModule):
 
 def bare_loop(name: str, precision: str, compiled: bool, width: int, data: RandomData) -> Block:
     """The method's computation as a plain PyTorch loop: its net and optimizers, and nothing else."""
-    method = METHODS[name](
-        METHODS[name].Config(), MLPConfig(width=width), data.input_shape, data.classes, "cross_entropy"
-    )
+    method = METHODS[name](METHODS[name].Config(), Config(width=width), data.input_shape, data.classes, "cross_entropy")
     binary = [layer.weight for layer in binary_layers(method.net).values()]
     rest: list[Tensor] = [p for p in method.net.parameters() if not any(p is w for w in binary)]
     method.compiled = compiled

@@ -16,10 +16,10 @@ from torch.nn import functional as F
 from configs.settings import REQUIRED, UserError, setting
 
 from .binary.layers import Parts, binary_layers
-from .binary.sign import Quantizer, binarized
+from .binary.sign import Quantizer, as_signs
 from .nets import NETS
 from .optim.composite import Composite
-from .optim.schedule import KINDS, Curve, Schedules, curve
+from .optim.schedule import SCHEDULES, Schedule, Scheduler, schedule
 
 
 @dataclass
@@ -27,7 +27,7 @@ class MethodConfig:
     name: str = REQUIRED
     lr: float = setting(0.01, "learning rate of Adam (α)", above=0)
     lr_end: float = setting(0.0, "its value at the end of the schedule", low=0)
-    lr_schedule: str = setting("cosine", "how the learning rate goes from lr to lr_end", choices=KINDS)
+    lr_schedule: str = setting("cosine", "how the learning rate goes from lr to lr_end", choices=SCHEDULES)
     schedule_every: str = setting("step", "schedules move at every step or every epoch", choices=("step", "epoch"))
     stairs: int = setting(5, "equal stairs of the staircase schedules", low=2)
     power: float = setting(2.0, "power of the polynomial schedules", above=0)
@@ -83,17 +83,20 @@ class Method(pl.LightningModule):
     reconstruction: ClassVar[bool] = False
     epochs = 1  # of the run, once there is one
 
-    def __init__(self, config: Any, net: Any, input_shape: tuple[int, int, int], classes: int, loss: str) -> None:
+    def __init__(
+        self, config: Any, net_config: Any, input_shape: tuple[int, int, int], classes: int, loss: str
+    ) -> None:
         super().__init__()
         self.config = config
-        self.net: nn.Module = NETS[net.name](net, self.parts(), input_shape, classes)
+        self.net = self.build(net_config, input_shape, classes)
         self.loss = LOSSES[loss]
         self.tally = {"train": Tally(), "validation": Tally(), "test": Tally()}
         self.measured: dict[str, float] = {}  # the method's own columns of the curves, set anew every epoch
         self.compiled = False
         with torch.no_grad():
             self.initialize()
-        self.curves()  # an impossible schedule is refused before a run begins
+        # the present value of each scheduled hyperparameter; an impossible schedule is refused before a run begins
+        self.scheduled = {name: value_at(0.0) for name, value_at in self.schedules().items()}
 
     # what a method defines
 
@@ -114,22 +117,26 @@ class Method(pl.LightningModule):
     def variants(self) -> Iterator[tuple[str, AbstractContextManager[None]]]:
         """Other ways to evaluate the same weights: (name in the record, context to evaluate in)."""
         if not (self.binary_weights and self.binary_activations):
-            yield "binarized", binarized(self.net)
+            yield "binarized", as_signs(self.net)
 
-    def curves(self) -> dict[str, Curve]:
-        """Hyperparameter name in the param groups → its function of progress."""
-        return {"lr": self.curve("lr")}
+    def schedules(self) -> dict[str, Schedule]:
+        """Hyperparameter → its function of progress. It is set in every param group that has one of that name, and
+        `self.scheduled[name]` is its present value."""
+        return {"lr": self.schedule("lr")}
 
     # what they share
 
-    def curve(self, name: str, *ends: float) -> Curve:
+    def build(self, net_config: Any, input_shape: tuple[int, int, int], classes: int) -> nn.Module:
+        return NETS[net_config.name](net_config, self.parts(), input_shape, classes)
+
+    def schedule(self, name: str, *ends: float) -> Schedule:
         """The schedule that the fields `name`, `name_end` and `name_schedule` of the Config describe; or of that kind,
         between other `ends`."""
         c = self.config
         kind = getattr(c, name + "_schedule")
         start, end = ends or (getattr(c, name), getattr(c, name + "_end"))
         try:
-            return curve(kind, start, end, power=c.power, stairs=c.stairs)
+            return schedule(kind, start, end, power=c.power, stairs=c.stairs)
         except ValueError as error:
             raise UserError(f"method.{name}_schedule={kind}: {error}") from error
 
@@ -142,8 +149,9 @@ class Method(pl.LightningModule):
         grouped = {id(p) for group in optimizer.param_groups for p in group["params"]}
         if grouped != {id(p) for p in self.net.parameters()}:
             raise RuntimeError("some parameters of the net are in no optimizer group")
-        schedules = Schedules(optimizer, self.curves(), steps, self.epochs, self.config.schedule_every)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedules, "interval": "step"}}
+        scheduler = Scheduler(optimizer, self.schedules(), steps, self.epochs, self.config.schedule_every)
+        self.scheduled = scheduler.values
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         scheduler.step()

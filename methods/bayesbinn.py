@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from configs.settings import setting
 
 from .base import MethodConfig
-from .binary.coin import ConcreteSign
 from .binary.layers import Parts, binary_layers
-from .binary.sign import Activation, ActivationSign, Quantizer, sign
+from .binary.random_weights import ConcreteSign
+from .binary.sign import Activation, ActivationSign, Quantizer, stochastic_sign
 from .optim import BayesBiNN
-from .optim.schedule import KINDS, Curve
+from .optim.schedule import SCHEDULES, Schedule
 from .sampled import SampledMethod
 
 ACTIVATIONS: dict[str, Callable[[], Quantizer]] = {"relu": lambda: Activation(nn.ReLU()), "sign": ActivationSign}
@@ -26,7 +26,7 @@ class Config(MethodConfig):
     activation: str = setting("relu", "hidden activation: the paper's real one, or ±1", choices=ACTIVATIONS)
     alpha: float = setting(1e-3, "α of the natural parameters (lr is that of batch norm)", low=0)
     alpha_end: float = setting(1e-5, "its value at the end of the schedule", low=0)
-    alpha_schedule: str = setting("exponential", "how α goes from alpha to alpha_end", choices=KINDS)
+    alpha_schedule: str = setting("exponential", "how α goes from alpha to alpha_end", choices=SCHEDULES)
     momentum: float = setting(0.9, "β, of the natural gradient's moving average", low=0, below=1)
     temperature: float = setting(1e-10, "T of the binary concrete draws", above=0)
     eps: float = setting(1e-10, "ε in the natural gradient's factor s", above=0)
@@ -55,7 +55,7 @@ class BayesBiNNMethod(SampledMethod):
         for layer in binary_layers(self.net).values():
             if self.config.float64:
                 layer.weight.data = layer.weight.data.double()
-            layer.weight.copy_(self.config.init * sign(torch.rand_like(layer.weight) - 0.5))
+            layer.weight.copy_(self.config.init * stochastic_sign(torch.zeros_like(layer.weight)))
 
     def optimizers_of(self, binary: list[Tensor], rest: list[Tensor]) -> Any:
         c = self.config
@@ -66,9 +66,9 @@ class BayesBiNNMethod(SampledMethod):
         )
         yield torch.optim.Adam(rest, lr=c.lr, fused=True)
 
-    def curves(self) -> dict[str, Curve]:
-        return {"lr": self.curve("lr"), "alpha": self.curve("alpha")}
+    def schedules(self) -> dict[str, Schedule]:
+        return {"lr": self.schedule("lr"), "alpha": self.schedule("alpha")}
 
     def _training_examples(self) -> int:
         loader: Any = self.trainer.train_dataloader
-        return len(loader) * loader.batch_size
+        return len(loader.labels if hasattr(loader, "labels") else loader.dataset)  # ours, or torch's

@@ -14,7 +14,6 @@ from configs.settings import setting
 from .base import MethodConfig, Tally
 from .binary.bernoulli import (
     CERTAIN,
-    EXPECTATION,
     LAYER_WAYS,
     ActivationMean,
     BernoulliParts,
@@ -22,10 +21,10 @@ from .binary.bernoulli import (
     uncertainty,
 )
 from .binary.layers import Parts, binary_layers
+from .binary.norm_statistics import kept_statistics
 from .binary.sign import sign
-from .binary.statistics import kept_statistics
-from .optim.hardening import BINARIZE, Stages
-from .optim.schedule import Curve
+from .optim.hardening import BINARIZE, HardeningPlan
+from .optim.schedule import Schedule
 from .recalibrated import RecalibratedMethod
 
 
@@ -60,8 +59,8 @@ class Bernoulli(RecalibratedMethod):
 
     Of input and weight means a layer gives `z = P(S ≥ 0)`, or what `how` says; after batch norm `2σ(a/(T + 1e-4)) − 1`
     is the next input mean, and the last layer gives the expected sum. Weights are `mw = 2σ(θ) − 1`, θ from N(0, 1). A
-    run has a soft stage, then hardens (`optim.hardening.Stages`): the logits that are largest go to ±`CERTAIN`, the
-    others are trained on. Loss: `L + (1/layers) Σ_l λ_l mean(1 − mw_l²)`.
+    run has a soft stage, then hardens (`HardeningPlan`): the largest logits go to ±`CERTAIN`, the others are trained
+    on. Loss: `L + (1/layers) Σ_l λ_l mean(1 − mw_l²)`.
 
     Evaluation, validation too, is always of the fully binary net, all weights and hidden activations signs: at the end
     of every epoch batch-norm statistics are estimated anew for that net, so the chosen checkpoint is a binary one. The
@@ -82,38 +81,37 @@ class Bernoulli(RecalibratedMethod):
     def initialize(self) -> None:
         self.layers: Any = list(binary_layers(self.net).values())
         self.activations = [m for m in self.net.modules() if isinstance(m, ActivationMean)]
-        self.layers[-1].how = EXPECTATION
         for layer in self.layers:
             nn.init.normal_(layer.weight)
         self.moment = 0.0
-        self._plan(epochs=100)  # until a trainer says how many there are
+        self.plan_for(epochs=100)  # until a trainer says how many there are
 
-    def _plan(self, epochs: int) -> None:
-        self.stages = Stages(self.config.binarize, epochs, len(self.layers), self.config.soft)
+    def plan_for(self, epochs: int) -> None:
+        self.plan = HardeningPlan(self.config.binarize, epochs, len(self.layers), self.config.soft)
 
     def configure_optimizers(self) -> Any:
-        self._plan(self.trainer.max_epochs or 1)
+        self.plan_for(self.trainer.max_epochs or 1)
         return super().configure_optimizers()
 
     def optimizers_of(self, binary: list[Tensor], rest: list[Tensor]) -> Any:
         groups = [{"params": binary, "lr_scale": 1.0}, {"params": rest, "lr_scale": self.config.norm_rate}]
         yield torch.optim.Adam(groups, lr=self.config.lr, fused=True)
 
-    def curves(self) -> dict[str, Curve]:
+    def schedules(self) -> dict[str, Schedule]:
         """The rate falls from lr to lr_end in the soft stage, and in every span after it as lr_harden says."""
-        c, soft = self.config, self.curve("lr")
+        c, soft = self.config, self.schedule("lr")
         end = c.lr_harden * c.lr_end / c.lr if c.lr_harden_end is None else c.lr_harden_end
-        harden = self.curve("lr", c.lr_harden, end)
+        harden = self.schedule("lr", c.lr_harden, end)
 
         def rate(t: float) -> float:
-            moment = round(t * self.stages.epochs, 9)
-            stage = soft if moment < self.stages.soft_epochs else harden
-            return stage(self.stages.stage_progress(moment))
+            moment = round(t * self.plan.epochs, 9)
+            stage = soft if moment < self.plan.soft_epochs else harden
+            return stage(self.plan.stage_progress(moment))
 
         return {"lr": rate}
 
     def on_train_epoch_start(self) -> None:
-        counts = [round(self.stages.hardened(i, self.current_epoch) * w.numel()) for i, w in enumerate(self._logits())]
+        counts = [round(self.plan.hardened(i, self.current_epoch) * w.numel()) for i, w in enumerate(self._logits())]
         for logits, count in zip(self._logits(), counts, strict=True):
             harden(logits, count)
         self.measured["hardened"] = sum(counts) / sum(w.numel() for w in self._logits())
@@ -123,11 +121,11 @@ class Bernoulli(RecalibratedMethod):
 
     def set_activations(self, moment: float) -> None:
         """Temperatures of all activations, and which of them are signs, `moment` epochs after the run began."""
-        c, stages = self.config, self.stages
+        c, plan = self.config, self.plan
         for i, activation in enumerate(self.activations):
-            done = stages.progress(i, moment)
-            hard = done == 1 or (c.activations == "hard" and moment >= stages.soft_epochs)
-            T = c.temperature * (c.temperature_soft / c.temperature) ** stages.soft_progress(moment)
+            done = plan.progress(i, moment)
+            hard = done == 1 or (c.activations == "hard" and moment >= plan.soft_epochs)
+            T = c.temperature * (c.temperature_soft / c.temperature) ** plan.soft_progress(moment)
             if hard:
                 T = c.temperature_hard or T
             else:
@@ -144,8 +142,8 @@ class Bernoulli(RecalibratedMethod):
         c = self.config
         total = torch.zeros((), device=self.device)
         for i, layer in enumerate(self.layers if c.regularizer else []):
-            strength = c.regularizer * self.stages.soft_progress(self.moment)
-            strength *= (c.regularizer_end / c.regularizer) ** self.stages.progress(i, self.moment)
+            strength = c.regularizer * self.plan.soft_progress(self.moment)
+            strength *= (c.regularizer_end / c.regularizer) ** self.plan.progress(i, self.moment)
             total = total + strength / len(self.layers) * uncertainty(layer.quantizer.mean(layer.weight))
         return total
 
@@ -178,6 +176,6 @@ class Bernoulli(RecalibratedMethod):
 @torch.no_grad()
 def harden(logits: Tensor, count: int) -> None:
     """Sets the `count` logits of largest size to ±CERTAIN by their sign, in place: no gradient reaches them again."""
-    flat = logits.view(-1)
-    chosen = flat.abs().topk(count).indices
-    flat[chosen] = CERTAIN * sign(flat[chosen])
+    chosen = torch.zeros(logits.numel(), dtype=torch.bool, device=logits.device)
+    chosen[logits.abs().flatten().topk(count).indices] = True
+    logits.copy_(torch.where(chosen.view(logits.shape), CERTAIN * sign(logits), logits))

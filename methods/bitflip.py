@@ -12,7 +12,7 @@ from .base import Method, MethodConfig
 from .binary.layers import Parts, binary_layers
 from .binary.sign import ActivationSign, Identity, sign
 from .optim.base import MomentOptimizer
-from .optim.schedule import KINDS, Curve
+from .optim.schedule import SCHEDULES, Schedule
 
 
 @dataclass
@@ -21,10 +21,10 @@ class BitFlipConfig(MethodConfig):
 
     threshold: float = setting(1e-8, "τ: a weight flips where w·m passes it", low=0)
     threshold_end: float = setting(1e-8, "its value at the end of the schedule", low=0)
-    threshold_schedule: str = setting("constant", "how τ goes from threshold to threshold_end", choices=KINDS)
+    threshold_schedule: str = setting("constant", "how τ goes from threshold to threshold_end", choices=SCHEDULES)
     gamma: float = setting(1e-4, "γ, adaptivity rate: the weight of a new gradient in m", low=0, high=1)
     gamma_end: float = setting(1e-5, "its value at the end of the schedule", low=0, high=1)
-    gamma_schedule: str = setting("constant", "how γ goes from gamma to gamma_end", choices=KINDS)
+    gamma_schedule: str = setting("constant", "how γ goes from gamma to gamma_end", choices=SCHEDULES)
 
 
 class BitFlipMethod(Method):
@@ -34,7 +34,6 @@ class BitFlipMethod(Method):
 
     latent: ClassVar[bool] = False
     flips_bits: ClassVar[bool] = True
-    scheduled: ClassVar[tuple[str, ...]] = ("lr", "threshold", "gamma")
     flipper: MomentOptimizer
 
     def parts(self) -> Parts:
@@ -53,14 +52,14 @@ class BitFlipMethod(Method):
         yield self.flipper
         yield torch.optim.Adam(rest, lr=self.config.lr, fused=True)
 
-    def curves(self) -> dict[str, Curve]:
-        return {name: self.curve(name) for name in self.scheduled}
+    def schedules(self) -> dict[str, Schedule]:
+        return {name: self.schedule(name) for name in ("lr", "threshold", "gamma")}
 
     def flip_moment(self, weight: Tensor, index: Tensor) -> Tensor:
         """What the rule compares with τ, for the weights at flat positions `index`: a flip is due where it is over τ
         and has the weight's sign."""
-        return self.flipper.state[weight]["m"].view(-1)[index]
+        return self.flipper.state[weight]["m"].take(index)
 
     def threshold(self) -> float:
         """τ as the next step will use it."""
-        return max(float(self.flipper.param_groups[0]["threshold"]), 1e-30)
+        return max(self.scheduled["threshold"], 1e-30)

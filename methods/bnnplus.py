@@ -1,7 +1,8 @@
 """BNN+: SignSwish as the sign's pseudo-gradient, and a regularizer that pulls latent weights to ±α (Darabi 2018)."""
 
 from dataclasses import dataclass
-from typing import Any, cast
+from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -9,10 +10,10 @@ from torch import Tensor, nn
 from configs.settings import setting
 
 from .binary.layers import Parts, binary_layers
-from .binary.sign import Quantizer, WeightSign
+from .binary.sign import WeightSign
 from .binary.swish import SwishSign
 from .latent import LatentConfig, LatentMethod
-from .optim.schedule import KINDS, Curve
+from .optim.schedule import SCHEDULES, Schedule
 
 
 @dataclass
@@ -24,8 +25,24 @@ class Config(LatentConfig):
     regularizer: str = setting("R1", "mean|α − |W||, or R2: mean(α − |W|)²", choices=("R1", "R2"))
     strength: float = setting(1e-2, "λ: weight of the regularizer in the loss", low=0)
     strength_end: float = setting(1e-2, "its value at the end of the schedule", low=0)
-    strength_schedule: str = setting("constant", "how λ goes from strength to strength_end", choices=KINDS)
+    strength_schedule: str = setting("constant", "how λ goes from strength to strength_end", choices=SCHEDULES)
     alpha: float = setting(1.0, "α, where the regularizer pulls |W| to: its start, each layer learns its own", above=0)
+
+
+class PulledWeightSign(WeightSign):
+    """`WeightSign`, and the α of its layer, a parameter that the regularizer pulls |W| to."""
+
+    def __init__(self, alpha: float) -> None:
+        super().__init__()
+        self.alpha = nn.Parameter(torch.tensor(float(alpha)))
+
+
+class PulledSwishSign(SwishSign):
+    """`SwishSign`, and the α of its layer."""
+
+    def __init__(self, alpha: float, beta: float, learn_beta: bool) -> None:
+        super().__init__(beta, learn_beta)
+        self.alpha = nn.Parameter(torch.tensor(float(alpha)))
 
 
 def distance_to_alpha(weight: Tensor, alpha: Tensor, kind: str) -> Tensor:
@@ -52,27 +69,21 @@ class BNNPlus(LatentMethod):
     def parts(self) -> Parts:
         c = self.config
 
-        def swish() -> Quantizer:
-            return SwishSign(c.beta, c.learn_beta)
-
-        return Parts(swish if c.swish_weights else WeightSign, swish)
+        weight = partial(PulledSwishSign, c.alpha, c.beta, c.learn_beta)
+        return Parts(
+            weight if c.swish_weights else partial(PulledWeightSign, c.alpha),
+            partial(SwishSign, c.beta, c.learn_beta),
+        )
 
     def initialize(self) -> None:
         super().initialize()
         self.distance = sum_of_distances
-        for layer in binary_layers(self.net).values():
-            layer.quantizer.alpha = nn.Parameter(torch.tensor(self.config.alpha))
 
-    def optimizers_of(self, binary: list[Tensor], rest: list[Tensor]) -> Any:
-        for adam in super().optimizers_of(binary, rest):
-            adam.param_groups[0]["strength"] = self.config.strength
-            yield adam
-
-    def curves(self) -> dict[str, Curve]:
-        return super().curves() | {"strength": self.curve("strength")}
+    def schedules(self) -> dict[str, Schedule]:
+        return super().schedules() | {"strength": self.schedule("strength")}
 
     def penalty(self) -> Tensor | None:
-        strength = self.trainer.optimizers[0].param_groups[0]["strength"]
+        strength = self.scheduled["strength"]
         if not strength:
             return None
         layers = binary_layers(self.net).values()

@@ -1,7 +1,6 @@
 """Bop2ndOrder: Bop whose moving average is normalized by the gradient's second raw moment."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import Tensor
 
@@ -10,7 +9,7 @@ from configs.settings import setting
 from .bitflip import BitFlipConfig, BitFlipMethod
 from .optim import Bop2ndOrder
 from .optim.bop2nd import CORRECTIONS
-from .optim.schedule import KINDS
+from .optim.schedule import SCHEDULES, Schedule
 
 
 @dataclass
@@ -21,7 +20,7 @@ class Config(BitFlipConfig):
     gamma: float = setting(1e-7, "γ, adaptivity rate: the weight of a new gradient in m", low=0, high=1)
     sigma: float = setting(1e-3, "σ: the weight of a new squared gradient in v", low=0, high=1)
     sigma_end: float = setting(1e-2, "its value at the end of the schedule", low=0, high=1)
-    sigma_schedule: str = setting("constant", "how σ goes from sigma to sigma_end", choices=KINDS)
+    sigma_schedule: str = setting("constant", "how σ goes from sigma to sigma_end", choices=SCHEDULES)
     correction: str = setting("biased", "of the moments' start at zero; docstring of Bop2ndOrder", choices=CORRECTIONS)
 
 
@@ -33,7 +32,9 @@ class Bop2ndMethod(BitFlipMethod):
     arXiv 2104.05124."""
 
     Config = Config
-    scheduled: ClassVar[tuple[str, ...]] = ("lr", "threshold", "gamma", "sigma")
+
+    def schedules(self) -> dict[str, Schedule]:
+        return super().schedules() | {"sigma": self.schedule("sigma")}
 
     def make_flipper(self, binary: list[Tensor]) -> Bop2ndOrder:
         c = self.config
@@ -50,4 +51,4 @@ class Bop2ndMethod(BitFlipMethod):
     def flip_moment(self, weight: Tensor, index: Tensor) -> Tensor:
         """m/√v as the biased rule has it, uncorrected."""
         state, eps = self.flipper.state[weight], self.flipper.param_groups[0]["eps"]
-        return state["m"].view(-1)[index] / (state["v"].view(-1)[index].sqrt() + eps)
+        return state["m"].take(index) / (state["v"].take(index).sqrt() + eps)

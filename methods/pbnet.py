@@ -1,8 +1,7 @@
 """PBNet: a distribution over ±1 for every weight, trained through Gaussian pre-activations (Peters & Welling 2018)."""
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,18 +13,15 @@ from .base import MethodConfig
 from .binary.gaussian import (
     MEANS,
     SIGNS,
-    VALUES,
     BinaryActivation,
     BinaryDistribution,
-    Gaussian,
-    GaussianConv2d,
-    GaussianLinear,
     GaussianParts,
+    NoValueToDropError,
 )
-from .binary.layers import Parts
-from .binary.statistics import kept_statistics, restore, statistics
-from .optim.schedule import Curve
-from .recalibrated import RecalibratedMethod
+from .binary.layers import Parts, binary_layers
+from .binary.norm_statistics import restore, statistics
+from .optim.schedule import Schedule
+from .sampled import SampledMethod
 
 
 @dataclass
@@ -42,7 +38,7 @@ class Config(MethodConfig):
     draws: int = setting(16, "nets drawn from θ whose softmax is averaged for the record's draws_error", low=1)
 
 
-class PBNet(RecalibratedMethod):
+class PBNet(SampledMethod):
     """a distribution over ±1 for every weight, trained through Gaussian pre-activations
 
     Adam moves `θ = E[w]`, clipped to [−1, 1], by the gradient of the loss at the mean of the last layer's distribution
@@ -64,24 +60,17 @@ class PBNet(RecalibratedMethod):
 
     def parts(self) -> Parts:
         c = self.config
-        return GaussianParts(BinaryDistribution, lambda: BinaryActivation(c.sampling, c.temperature))
+        activation = partial(BinaryActivation, c.sampling, c.temperature)
+        return GaussianParts(BinaryDistribution, activation, hidden=SIGNS if c.sampling else MEANS)
+
+    def build(self, net_config: Any, input_shape: tuple[int, int, int], classes: int) -> nn.Module:
+        try:
+            return super().build(net_config, input_shape, classes)
+        except NoValueToDropError as error:
+            raise UserError(f"net.dropout_hidden: {error}; set it to 0, or method.sampling=true") from error
 
     def initialize(self) -> None:
-        self.ensemble: dict[int, list[Tensor] | None] = {}  # seed of a draw → its batch-norm statistics, once measured
-        self.random_layers: list[GaussianLinear | GaussianConv2d] = []
-        kind = VALUES
-        for module in self.net.modules():
-            if isinstance(module, GaussianLinear | GaussianConv2d):
-                module.input = kind
-                kind = SIGNS if self.config.sampling else MEANS
-                self.random_layers.append(module)
-            elif isinstance(module, nn.Dropout) and kind != VALUES:
-                if not self.config.sampling:
-                    raise UserError(
-                        "net.dropout_hidden: probabilities that are passed on have no value to drop; set it "
-                        "to 0, or method.sampling=true"
-                    )
-                kind = VALUES
+        self.random_layers: list[Any] = list(binary_layers(self.net).values())
         if self.config.pretrain == 0:
             for layer in self.random_layers:
                 nn.init.uniform_(layer.weight, -1, 1)
@@ -97,8 +86,8 @@ class PBNet(RecalibratedMethod):
         """How many of the run's epochs train the real twin: the share asked for, but not all of them."""
         return min(round(self.config.pretrain * self.epochs), self.epochs - 1)
 
-    def curves(self) -> dict[str, Curve]:
-        rate = self.curve("lr")
+    def schedules(self) -> dict[str, Schedule]:
+        rate = self.schedule("lr")
 
         def of_phase(t: float) -> float:
             start = self.pretraining / self.epochs
@@ -121,47 +110,20 @@ class PBNet(RecalibratedMethod):
         for optimizer in self.trainer.optimizers[0].optimizers:  # type: ignore[attr-defined]
             optimizer.state.clear()
 
-    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
-        x, y = batch
-        net = self.compiled_net if self.compiled else self.net
-        output = net(x)
-        logits = (output.mean if isinstance(output, Gaussian) else output).float()
-        loss = self.loss(logits, y)
-        self.tally["train"].add(loss, logits.detach(), y)
-        return loss
+    # evaluation: a draw is one net for all batches, with batch-norm statistics of its own
 
-    # evaluation
+    def prepare_draws(self) -> None:
+        self.ensemble: list[tuple[int, list[Tensor]]] = []
+        for seed in torch.randint(2**31, (self.config.draws,)).tolist():
+            self._seed(seed)
+            self.reestimate()
+            self.ensemble.append((seed, [buffer.clone() for buffer in statistics(self.net)]))
 
-    def predict(self, x: Tensor) -> Tensor:
-        if not self.ensemble:
-            return super().predict(x)
-        softmax = []
-        for seed in self.ensemble:
-            self._choose(seed)
-            softmax.append(self.net(x).float().softmax(1))
-        return torch.stack(softmax).mean(0).log()
+    def use_draw(self, k: int) -> None:
+        seed, measured = self.ensemble[k]
+        self._seed(seed)
+        restore(self.net, measured)
 
-    def _choose(self, seed: int) -> None:
-        """Makes the net the draw of this seed."""
+    def _seed(self, seed: int) -> None:
         for i, layer in enumerate(self.random_layers):
             layer.quantizer.seed = seed + i
-        if measured := self.ensemble[seed]:
-            restore(self.net, measured)
-        else:
-            self.reestimate()
-            self.ensemble[seed] = [t.clone() for t in statistics(self.net)]
-
-    def variants(self) -> Iterator[tuple[str, AbstractContextManager[None]]]:
-        yield from super().variants()
-        yield "draws", self._drawn()
-
-    @contextmanager
-    def _drawn(self) -> Iterator[None]:
-        with kept_statistics(self.net):
-            try:
-                self.ensemble = dict.fromkeys(torch.randint(2**31, (self.config.draws,)).tolist())
-                yield
-            finally:
-                self.ensemble = {}
-                for layer in self.random_layers:
-                    layer.quantizer.seed = None

@@ -1,7 +1,5 @@
 """Methods that train one net and evaluate another: batch-norm statistics are measured anew for the evaluated one."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from copy import copy
 from itertools import islice
 from typing import Any
@@ -9,7 +7,7 @@ from typing import Any
 from pytorch_lightning.trainer.states import TrainerFn
 
 from .base import Method
-from .binary.statistics import kept_statistics, reestimate
+from .binary.norm_statistics import reestimate
 
 BATCHES = 20  # enough, says Peters & Welling 2018
 
@@ -30,13 +28,6 @@ class RecalibratedMethod(Method):
     def reestimate(self) -> None:
         with self.trainer.precision_plugin.forward_context():
             reestimate(self.net, (x for x, _ in islice(self._training_batches(), BATCHES)))
-
-    @contextmanager
-    def own_statistics(self) -> Iterator[None]:
-        """Within the context, batch norm has the statistics of the net as it evaluates there."""
-        with kept_statistics(self.net):
-            self.reestimate()
-            yield
 
     def _training_batches(self) -> Any:
         """In the order of epoch 0, whatever epoch it is: a function of the seed alone, apart from training's own."""

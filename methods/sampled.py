@@ -1,4 +1,4 @@
-"""Methods whose weights are drawn in training and evaluated as their likelier sign, or averaged over draws."""
+"""Methods whose weights are random: evaluated as their likelier signs, and as an average over drawn nets."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -7,37 +7,54 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .binary.coin import Drawn
+from .binary.layers import binary_layers
+from .binary.norm_statistics import kept_statistics
 from .recalibrated import RecalibratedMethod
 
 
 class SampledMethod(RecalibratedMethod):
-    """The record's `error` is of the likelier signs; `draws_error` of the softmax averaged over `config.draws` draws.
+    """The quantizers of its weights are `RandomWeight`s. The record's `error` is that of the likelier signs,
+    `draws_error` that of the softmax averaged over `config.draws` draws of all weights.
 
     Sums of signs are larger than sums of drawn weights, so batch norm's statistics are measured anew for each."""
 
     config: Any
-    averaged = 0
+    averaging = False
 
     def predict(self, x: Tensor) -> Tensor:
-        if not self.averaged:
+        if not self.averaging:
             return super().predict(x)
-        return torch.stack([self.net(x).float().softmax(1) for _ in range(self.averaged)]).mean(0).log()
+        softmax = []
+        for k in range(self.config.draws):
+            self.use_draw(k)
+            softmax.append(self.net(x).float().softmax(1))
+        return torch.stack(softmax).mean(0).log()
 
     def variants(self) -> Iterator[tuple[str, AbstractContextManager[None]]]:
         yield from super().variants()
-        yield "draws", self._averaging(self.config.draws)
+        yield "draws", self.averaged_over_draws()
 
     @contextmanager
-    def _averaging(self, draws: int) -> Iterator[None]:
-        quantizers = [m for m in self.net.modules() if isinstance(m, Drawn)]
-        try:
-            self.averaged = draws
-            for quantizer in quantizers:
-                quantizer.drawing = True
-            with self.own_statistics():
+    def averaged_over_draws(self) -> Iterator[None]:
+        """Within the context `predict` gives the logarithm of the averaged softmax."""
+        quantizers: list[Any] = [layer.quantizer for layer in binary_layers(self.net).values()]
+        with kept_statistics(self.net):
+            try:
+                for quantizer in quantizers:
+                    quantizer.drawing = True
+                self.prepare_draws()
+                self.averaging = True
                 yield
-        finally:
-            self.averaged = 0
-            for quantizer in quantizers:
-                quantizer.drawing = False
+            finally:
+                self.averaging = False
+                for quantizer in quantizers:
+                    quantizer.drawing, quantizer.seed = False, None
+
+    # here every pass draws anew, whatever the number of the draw
+
+    def prepare_draws(self) -> None:
+        """Called once, while the quantizers draw and before any prediction."""
+        self.reestimate()
+
+    def use_draw(self, k: int) -> None:
+        """Makes the net the k-th draw, k < `config.draws`."""

@@ -1,7 +1,6 @@
 """BinaryNet without multiplications in normalization and update: shift-based batch norm and shift-based AdaMax."""
 
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -40,9 +39,8 @@ class STEShift(ste.STE):
         parts = super().parts()
         if self.config.norm == "batch":
             return parts
-        norm1d = partial(ShiftBatchNorm1d, statistic=self.config.statistic)
-        norm2d = partial(ShiftBatchNorm2d, statistic=self.config.statistic)
-        return replace(parts, norm1d=norm1d, norm2d=norm2d)
+        options = parts.norm_options | {"eps": 1e-5, "statistic": self.config.statistic}
+        return replace(parts, norm1d_type=ShiftBatchNorm1d, norm2d_type=ShiftBatchNorm2d, norm_options=options)
 
     def scale_of(self, layer: BinaryLinear | BinaryConv2d) -> float:
         scale = super().scale_of(layer)

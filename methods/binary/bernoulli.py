@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from .layers import BinaryConv2d, BinaryLinear, Parts
+from .layers import BinaryConv2d, BinaryLinear, Parts, Role
 from .poisson_binomial import CHUNK, WAYS, clt_error, nominal_prob, normal_prob, prob_sum_nonnegative
 from .sign import Quantizer, StraightThrough, compute_dtype, sign
 
@@ -175,18 +175,31 @@ class BernoulliConv2d(_Probabilities, BinaryConv2d):
 
 @dataclass(frozen=True)
 class BernoulliParts(Parts):
-    """Parts of a naive Bernoulli net; its last layer is made a math-expectation layer by whoever built the net."""
+    """Parts of a naive Bernoulli net: the output layer gives the expected sum, the others z in the way `how`."""
 
     how: str = "auto"
     tolerance: float = 0.01
     spread: float = 1.0
 
-    def linear(self, in_features: int, out_features: int) -> nn.Module:
-        return BernoulliLinear(in_features, out_features, self.weight(), self.how, self.tolerance, self.spread)
+    def linear(self, role: Role, in_features: int, out_features: int, *, after_dropout: bool = False) -> nn.Module:
+        return BernoulliLinear(in_features, out_features, self.weight(), self.way(role), self.tolerance, self.spread)
 
-    def conv(self, in_channels: int, out_channels: int, kernel: int, padding: int = 0, stride: int = 1) -> nn.Module:
+    def conv(
+        self,
+        role: Role,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        *,
+        padding: int = 0,
+        stride: int = 1,
+        after_dropout: bool = False,
+    ) -> nn.Module:
         arguments = in_channels, out_channels, kernel, self.weight(), padding, stride
-        return BernoulliConv2d(*arguments, self.how, self.tolerance, self.spread)
+        return BernoulliConv2d(*arguments, self.way(role), self.tolerance, self.spread)
+
+    def way(self, role: Role) -> str:
+        return EXPECTATION if role == "output" else self.how
 
 
 def _of_all(x: Tensor, w: Tensor, how: str) -> Tensor:

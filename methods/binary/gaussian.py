@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .layers import BATCH_NORM_EPS, BATCH_NORM_MOMENTUM, BinaryConv2d, BinaryLinear, Parts
+from .layers import BinaryConv2d, BinaryLinear, Parts, Role
+from .random_weights import RandomWeight, relaxed_concrete
 from .sign import Quantizer, StraightThrough, compute_dtype, sign
 
 VARIANCE_FLOOR = 1e-6  # added to s², so that a pre-activation that is certain has a slope too
@@ -68,44 +69,54 @@ def moments(f: Callable[[Tensor, Tensor], Tensor], theta: Tensor, h: Tensor, kin
     return Gaussian(mean.to(wide), variance.to(wide).expand_as(mean))
 
 
-class BinaryDistribution(Quantizer):
-    """`w ~ Binary(θ)`: +1 with probability (1 + θ)/2, else −1; x is θ.
+class BinaryDistribution(RandomWeight):
+    """`w ~ Binary(θ)`: +1 with probability (1 + θ)/2, else −1; x is θ, the mean.
 
-    In training layers use mean and variance, or, while `real`, x itself as a real-valued weight. In evaluation the
-    mode `sign(θ)`; where `seed` is set, the draw which that seed determines."""
+    In training layers use mean and variance, or, while `real`, x itself as a real-valued weight."""
 
     real = False
-    seed: int | None = None
 
     @property
     def random(self) -> bool:
         """Whether the layer is to give a distribution."""
         return self.training and not self.real and not self.hard
 
-    def quantize(self, x: Tensor) -> Tensor:
-        if self.training:
-            return x
-        if self.seed is None:
-            return sign(x, compute_dtype(x))
-        noise = torch.rand(x.shape, generator=torch.Generator(x.device).manual_seed(self.seed), device=x.device)
-        return -sign(2 * noise - 1 - x, compute_dtype(x))
+    def in_training(self, x: Tensor) -> Tensor:
+        return x
 
 
 class GaussianLinear(BinaryLinear):
-    """`a = h · wᵀ`, (batch, in) → (batch, out): while the weights are random a `Gaussian`, else the binary layer's."""
+    """`a = h · wᵀ`, (batch, in) → (batch, out): while the weights are random a `Gaussian`, else the binary layer's.
+
+    `input` says what h is: VALUES, SIGNS or MEANS."""
 
     quantizer: BinaryDistribution
-    input = VALUES
+
+    def __init__(self, in_features: int, out_features: int, quantizer: BinaryDistribution, input: str = VALUES) -> None:
+        super().__init__(in_features, out_features, quantizer)
+        self.input = input
 
     def forward(self, x: Tensor) -> Any:
         return moments(F.linear, self.weight, x, self.input) if self.quantizer.random else super().forward(x)
 
 
 class GaussianConv2d(BinaryConv2d):
-    """`a = h ∗ w`, zero padding: while the weights are random a `Gaussian`, else the binary layer's."""
+    """`GaussianLinear` as a convolution with zero padding: `a = h ∗ w`."""
 
     quantizer: BinaryDistribution
-    input = VALUES
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        quantizer: BinaryDistribution,
+        padding: int = 0,
+        stride: int = 1,
+        input: str = VALUES,
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel, quantizer, padding, stride)
+        self.input = input
 
     def forward(self, x: Tensor) -> Any:
         f = partial(F.conv2d, stride=self.stride, padding=self.padding)
@@ -142,21 +153,30 @@ def normalize(x: Gaussian, weight: Tensor, bias: Tensor, eps: float) -> Gaussian
 class StochasticBatchNorm1d(nn.BatchNorm1d):
     """Batch norm of a `Gaussian` (batch, features), see `normalize`; of a tensor the ordinary one.
 
-    Running statistics are those of tensors alone: distributions leave them be."""
+    `mean_only`: gives the mean of the normalized values, a tensor. Running statistics are those of tensors only."""
+
+    def __init__(self, features: int, *, mean_only: bool = False, **options: Any) -> None:
+        super().__init__(features, **options)
+        self.mean_only = mean_only
 
     def forward(self, x: Any) -> Any:
-        if isinstance(x, Gaussian):
-            return normalize(x, self.weight, self.bias, self.eps)
-        return super().forward(x)
+        return _normalized(self, x) if isinstance(x, Gaussian) else super().forward(x)
 
 
 class StochasticBatchNorm2d(nn.BatchNorm2d):
     """The same over (batch, channels, h, w)."""
 
+    def __init__(self, channels: int, *, mean_only: bool = False, **options: Any) -> None:
+        super().__init__(channels, **options)
+        self.mean_only = mean_only
+
     def forward(self, x: Any) -> Any:
-        if isinstance(x, Gaussian):
-            return normalize(x, self.weight, self.bias, self.eps)
-        return super().forward(x)
+        return _normalized(self, x) if isinstance(x, Gaussian) else super().forward(x)
+
+
+def _normalized(norm: StochasticBatchNorm1d | StochasticBatchNorm2d, x: Gaussian) -> Any:
+    result = normalize(x, norm.weight, norm.bias, norm.eps)
+    return result.mean if norm.mean_only else result
 
 
 def log_odds(x: Gaussian) -> Tensor:
@@ -168,11 +188,6 @@ def log_odds(x: Gaussian) -> Tensor:
 def expected_sign(x: Gaussian) -> Tensor:
     """`E[sign(x)] = 2Φ(μ/s) − 1 = erf(μ/(s√2))`."""
     return torch.erf(x.mean / (x.deviation() * math.sqrt(2)))
-
-
-def relaxed_concrete(log_odds: Tensor, uniform: Tensor, temperature: float) -> Tensor:
-    """`tanh((log(p/(1−p)) + log(u/(1−u)))/2T)`, the binary concrete variable on (−1, 1) (Maddison 2017, Jang 2017)."""
-    return torch.tanh((log_odds + uniform.log() - (-uniform).log1p()) / (2 * temperature))
 
 
 def hard_concrete(log_odds: Tensor, temperature: float) -> Tensor:
@@ -197,27 +212,49 @@ class BinaryActivation(Quantizer):
         return torch.tanh(x) if self.training else sign(x, compute_dtype(x))
 
 
-def _norm_1d(features: int) -> nn.Module:
-    return StochasticBatchNorm1d(features, eps=BATCH_NORM_EPS, momentum=BATCH_NORM_MOMENTUM)
-
-
-def _norm_2d(channels: int) -> nn.Module:
-    return StochasticBatchNorm2d(channels, eps=BATCH_NORM_EPS, momentum=BATCH_NORM_MOMENTUM)
+class NoValueToDropError(ValueError):
+    """Dropout was to come between activations that pass on means and the next layer."""
 
 
 @dataclass(frozen=True)
 class GaussianParts(Parts):
     """The parts of a net that passes a `Gaussian` from a layer to its activation. Between activation and next layer
-    there are tensors alone, so that flattening needs no part of its own."""
+    there are tensors only, so that flattening needs no part of its own; the last batch norm gives a mean, the logits.
 
-    norm1d: Callable[[int], nn.Module] = _norm_1d
-    norm2d: Callable[[int], nn.Module] = _norm_2d
+    `hidden`, MEANS or SIGNS, is what activations give. NoValueToDropError for a layer that has MEANS after dropout."""
 
-    def linear(self, in_features: int, out_features: int) -> nn.Module:
-        return GaussianLinear(in_features, out_features, self.weight())
+    weight: Callable[[], BinaryDistribution]
+    norm1d_type: Callable[..., nn.Module] = StochasticBatchNorm1d
+    norm2d_type: Callable[..., nn.Module] = StochasticBatchNorm2d
+    hidden: str = MEANS
 
-    def conv(self, in_channels: int, out_channels: int, kernel: int, padding: int = 0, stride: int = 1) -> nn.Module:
-        return GaussianConv2d(in_channels, out_channels, kernel, self.weight(), padding, stride)
+    def linear(self, role: Role, in_features: int, out_features: int, *, after_dropout: bool = False) -> nn.Module:
+        return GaussianLinear(in_features, out_features, self.weight(), self.input_of(role, after_dropout))
+
+    def conv(
+        self,
+        role: Role,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        *,
+        padding: int = 0,
+        stride: int = 1,
+        after_dropout: bool = False,
+    ) -> nn.Module:
+        input = self.input_of(role, after_dropout)
+        return GaussianConv2d(in_channels, out_channels, kernel, self.weight(), padding, stride, input)
+
+    def input_of(self, role: Role, after_dropout: bool) -> str:
+        """What a layer's input is. Signs some of which are dropped, and the others scaled, are VALUES."""
+        if role == "first":
+            return VALUES
+        if after_dropout and self.hidden == MEANS:
+            raise NoValueToDropError("means that are passed on have no value to drop")
+        return VALUES if after_dropout else self.hidden
+
+    def norm(self, kind: Callable[..., nn.Module], role: Role, features: int, scale: bool) -> nn.Module:
+        return super().norm(partial(kind, mean_only=role == "output"), role, features, scale)
 
     def pool(self, size: int) -> nn.Module:
         return StochasticMaxPool2d(size)

@@ -1,15 +1,13 @@
 """Layers whose weight passes through a quantizer, and the set of parts that a net is built from."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .sign import Quantizer
-
-BATCH_NORM_EPS = 1e-4
-BATCH_NORM_MOMENTUM = 0.1
 
 
 class BinaryLinear(nn.Linear):
@@ -50,30 +48,55 @@ def fans(layer: BinaryLinear | BinaryConv2d) -> tuple[int, int]:
     return layer.weight.shape[1] * area, layer.weight.shape[0] * area
 
 
-def batch_norm_1d(features: int) -> nn.Module:
-    """Batch norm over (batch, features) with BinaryNet's ε = 1e-4 and running factor 0.1."""
-    return nn.BatchNorm1d(features, eps=BATCH_NORM_EPS, momentum=BATCH_NORM_MOMENTUM)
-
-
-def batch_norm_2d(channels: int) -> nn.Module:
-    """Batch norm over (batch, channels, h, w) with BinaryNet's ε = 1e-4 and running factor 0.1."""
-    return nn.BatchNorm2d(channels, eps=BATCH_NORM_EPS, momentum=BATCH_NORM_MOMENTUM)
+Role = Literal["first", "hidden", "output"]  # has the net's inputs; has a hidden layer's outputs; gives the logits
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What a method gives a net to build itself from. `weight`, `activation` make a fresh quantizer for each layer."""
+    """What a method gives a net to build itself from.
+
+    A net calls it once for each part, in the order of the data, and says the role of each layer and of the batch norm
+    behind it. A method that needs another layer in some role overrides what builds it. `weight` and `activation` make a
+    fresh quantizer for each layer. `norm1d_type` and `norm2d_type` are called with the number of features and
+    `norm_options` (default: BinaryNet's ε = 1e-4 and running factor 0.1)."""
 
     weight: Callable[[], Quantizer]
     activation: Callable[[], Quantizer]
-    norm1d: Callable[[int], nn.Module] = batch_norm_1d
-    norm2d: Callable[[int], nn.Module] = batch_norm_2d
+    norm1d_type: Callable[..., nn.Module] = nn.BatchNorm1d
+    norm2d_type: Callable[..., nn.Module] = nn.BatchNorm2d
+    norm_options: dict[str, Any] = field(default_factory=lambda: {"eps": 1e-4, "momentum": 0.1})
 
-    def linear(self, in_features: int, out_features: int) -> nn.Module:
+    def linear(self, role: Role, in_features: int, out_features: int, *, after_dropout: bool = False) -> nn.Module:
+        """(batch, in) → (batch, out). `after_dropout`: some of its inputs are dropped in training."""
         return BinaryLinear(in_features, out_features, self.weight())
 
-    def conv(self, in_channels: int, out_channels: int, kernel: int, padding: int = 0, stride: int = 1) -> nn.Module:
+    def conv(
+        self,
+        role: Role,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        *,
+        padding: int = 0,
+        stride: int = 1,
+        after_dropout: bool = False,
+    ) -> nn.Module:
+        """(batch, in, h, w) → (batch, out, h', w'), `kernel` and `stride` the same in both directions."""
         return BinaryConv2d(in_channels, out_channels, kernel, self.weight(), padding, stride)
 
+    def norm1d(self, role: Role, features: int, *, scale: bool = True) -> nn.Module:
+        """Batch norm over (batch, features). Without `scale` its γ stays 1."""
+        return self.norm(self.norm1d_type, role, features, scale)
+
+    def norm2d(self, role: Role, channels: int, *, scale: bool = True) -> nn.Module:
+        """Batch norm over (batch, channels, h, w). Without `scale` its γ stays 1."""
+        return self.norm(self.norm2d_type, role, channels, scale)
+
+    def norm(self, kind: Callable[..., nn.Module], role: Role, features: int, scale: bool) -> nn.Module:
+        norm = kind(features, **self.norm_options)
+        cast(Tensor, norm.weight).requires_grad_(scale)
+        return norm
+
     def pool(self, size: int) -> nn.Module:
+        """Max-pooling over size × size places."""
         return nn.MaxPool2d(size)

@@ -19,10 +19,12 @@ def sign(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     return torch.where(x >= 0, one, -one)
 
 
-def stochastic_sign(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    """`+1` with probability `σ(x) = clip((x+1)/2, 0, 1)`, else `−1` (hard sigmoid; Courbariaux 2015, eq. 2)."""
+def stochastic_sign(x: Tensor, dtype: torch.dtype | None = None, generator: torch.Generator | None = None) -> Tensor:
+    """`+1` with probability `σ(x) = clip((x+1)/2, 0, 1)`, else `−1` (hard sigmoid; Courbariaux 2015, eq. 2).
+
+    Random numbers are the `generator`'s (default: torch's own for the device)."""
     # drawn in float32 whatever x is: the 8 bits of a bfloat16 draw would shift the probability by up to 1/256
-    noise = 2 * torch.rand(x.shape, device=x.device) - 1
+    noise = 2 * torch.rand(x.shape, generator=generator, device=x.device) - 1
     one = torch.ones((), dtype=dtype or x.dtype, device=x.device)
     return torch.where(noise < x, one, -one)
 
@@ -62,8 +64,8 @@ class _HardTanhGradient(torch.autograd.Function):
 class Quantizer(nn.Module):
     """Maps latent weights or pre-activations to what the layer computes with.
 
-    `binary` says whether its result is ±1 in evaluation. `hard`, set by `binarized`, makes any quantizer a plain sign,
-    which is how the accuracy of the fully binarized net is taken of methods that do not train it."""
+    `binary` says whether its result is ±1 in evaluation. `hard`, set by `as_signs`, makes any quantizer a plain sign;
+    so the accuracy of the fully binarized net is measured for methods that do not train it."""
 
     binary = True
     hard = False
@@ -135,7 +137,7 @@ class Activation(Quantizer):
 
 
 @contextmanager
-def binarized(net: nn.Module) -> Iterator[None]:
+def as_signs(net: nn.Module) -> Iterator[None]:
     """Within the context every quantizer of `net` is a plain sign: all weights ±1, all hidden activations ±1."""
     quantizers = [m for m in net.modules() if isinstance(m, Quantizer)]
     try:

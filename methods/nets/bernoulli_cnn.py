@@ -6,7 +6,7 @@ from torch import nn
 
 from configs.settings import UserError, setting
 
-from ..binary.layers import Parts
+from ..binary.layers import Parts, Role
 
 STRIDE = 2
 
@@ -27,21 +27,25 @@ class BernoulliCNN(nn.Sequential):
     slides, Pavlyuchenkov 2023. The crop is ours (the slides' 32 inputs of the dense layer ask for it). Differs from
     them: the output layer has batch norm, as in the other nets here; UserError for smaller images."""
 
-    Config = Config
-
     def __init__(self, config: Config, parts: Parts, input_shape: tuple[int, int, int], classes: int) -> None:
         channels, height, width = input_shape
         least = config.first_kernel + STRIDE * (config.second_kernel - 1)
         if min(height, width) < least:
             raise UserError(f"net=bernoulli_cnn needs images of at least {least}×{least} pixels, not {height}×{width}")
         modules: list[nn.Module] = []
-        for kernel, features in ((config.first_kernel, config.width), (config.second_kernel, 4 * config.width)):
-            modules += [parts.conv(channels, features, kernel, stride=STRIDE), parts.norm2d(features)]
-            modules.append(parts.activation())
+        convolutions: list[tuple[Role, int, int]] = [
+            ("first", config.first_kernel, config.width),
+            ("hidden", config.second_kernel, 4 * config.width),
+        ]
+        for role, kernel, features in convolutions:
+            modules.append(parts.conv(role, channels, features, kernel, stride=STRIDE))
+            modules += [parts.norm2d(role, features), parts.activation()]
             channels, height, width = features, (height - kernel) // STRIDE + 1, (width - kernel) // STRIDE + 1
         modules.append(nn.Flatten())
         features = channels * height * width
         for units in (8 * config.width, 10 * config.width):
-            modules += [parts.linear(features, units), parts.norm1d(units), parts.activation()]
+            modules += [parts.linear("hidden", features, units), parts.norm1d("hidden", units), parts.activation()]
             features = units
-        super().__init__(*modules, parts.linear(features, classes), parts.norm1d(classes))
+        super().__init__(*modules, parts.linear("output", features, classes), parts.norm1d("output", classes))
+
+    Config = Config

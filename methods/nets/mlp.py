@@ -6,7 +6,7 @@ from torch import nn
 
 from configs.settings import setting
 
-from ..binary.layers import Parts
+from ..binary.layers import Parts, Role
 
 
 @dataclass
@@ -23,18 +23,22 @@ class MLP(nn.Sequential):
 
     Input (batch, C, H, W) real in [−1, 1], output (batch, classes) logits. The last layer has batch norm, no sign."""
 
-    Config = Config
-
     def __init__(self, config: Config, parts: Parts, input_shape: tuple[int, int, int], classes: int) -> None:
         channels, height, width = input_shape
         features = channels * height * width
         modules: list[nn.Module] = [nn.Flatten()]
         if config.dropout_input:
             modules.append(nn.Dropout(config.dropout_input))
+        role: Role = "first"
+        dropped = config.dropout_input > 0
         for _ in range(config.depth):
-            modules += [parts.linear(features, config.width), parts.norm1d(config.width), parts.activation()]
+            modules.append(parts.linear(role, features, config.width, after_dropout=dropped))
+            modules += [parts.norm1d(role, config.width), parts.activation()]
             if config.dropout_hidden:
                 modules.append(nn.Dropout(config.dropout_hidden))
-            features = config.width
-        modules += [parts.linear(features, classes), parts.norm1d(classes)]
+            role, features, dropped = "hidden", config.width, config.dropout_hidden > 0
+        modules.append(parts.linear("output", features, classes, after_dropout=dropped))
+        modules.append(parts.norm1d("output", classes))
         super().__init__(*modules)
+
+    Config = Config

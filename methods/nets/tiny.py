@@ -20,22 +20,22 @@ class Tiny(nn.Sequential):
 
     Input (batch, C, H, W) with sides of 4 pixels or more, output (batch, classes) logits."""
 
-    Config = Config
-
     def __init__(self, config: Config, parts: Parts, input_shape: tuple[int, int, int], classes: int) -> None:
         channels, height, width = input_shape
         if min(height, width) < 4:
             raise UserError(f"net=tiny needs images of at least 4×4 pixels, not {height}×{width}")
         features = config.width * (height // 4) * (width // 4)
         super().__init__(
-            parts.conv(channels, config.width, 3, 1),
+            parts.conv("first", channels, config.width, 3, padding=1),
             parts.pool(4),
-            parts.norm2d(config.width),
+            parts.norm2d("first", config.width),
             parts.activation(),
             nn.Flatten(),
-            parts.linear(features, 4 * config.width),
-            parts.norm1d(4 * config.width),
+            parts.linear("hidden", features, 4 * config.width),
+            parts.norm1d("hidden", 4 * config.width),
             parts.activation(),
-            parts.linear(4 * config.width, classes),
-            parts.norm1d(classes),
+            parts.linear("output", 4 * config.width, classes),
+            parts.norm1d("output", classes),
         )
+
+    Config = Config

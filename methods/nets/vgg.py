@@ -6,8 +6,7 @@ from torch import nn
 
 from configs.settings import UserError, setting
 
-from ..binary.layers import Parts
-from ..binary.shift import BATCH_NORMS
+from ..binary.layers import Parts, Role
 
 
 @dataclass
@@ -24,8 +23,6 @@ class VGG(nn.Sequential):
     Input (batch, C, H, W) with sides of 8 pixels or more, output (batch, classes) logits. In a block: convolution,
     max-pool (its second), batch norm, activation. UserError where the images are too small for three poolings."""
 
-    Config = Config
-
     def __init__(self, config: Config, parts: Parts, input_shape: tuple[int, int, int], classes: int) -> None:
         channels, height, width = input_shape
         modules: list[nn.Module] = []
@@ -33,12 +30,13 @@ class VGG(nn.Sequential):
             for conv in range(2):
                 features = config.width * 2**block
                 padding = config.first_padding if not modules else 1
-                modules.append(parts.conv(channels, features, 3, padding))
+                role: Role = "hidden" if modules else "first"
+                modules.append(parts.conv(role, channels, features, 3, padding=padding))
                 height, width = height + 2 * padding - 2, width + 2 * padding - 2
                 if conv == 1:
                     modules.append(parts.pool(2))
                     height, width = height // 2, width // 2
-                modules += [parts.norm2d(features), parts.activation()]
+                modules += [parts.norm2d(role, features, scale=config.norm_scale), parts.activation()]
                 channels = features
         if min(height, width) < 1:
             raise UserError(
@@ -48,11 +46,10 @@ class VGG(nn.Sequential):
         modules.append(nn.Flatten())
         features = channels * height * width
         for _ in range(2):
-            modules += [parts.linear(features, 8 * config.width), parts.norm1d(8 * config.width), parts.activation()]
+            modules.append(parts.linear("hidden", features, 8 * config.width))
+            modules += [parts.norm1d("hidden", 8 * config.width, scale=config.norm_scale), parts.activation()]
             features = 8 * config.width
-        modules += [parts.linear(features, classes), parts.norm1d(classes)]
-        super().__init__(*modules)
-        if not config.norm_scale:
-            for module in modules:
-                if isinstance(module, BATCH_NORMS):
-                    module.weight.requires_grad_(False)
+        modules.append(parts.linear("output", features, classes))
+        super().__init__(*modules, parts.norm1d("output", classes, scale=config.norm_scale))
+
+    Config = Config

@@ -1,4 +1,4 @@
-"""The stages of a net that is trained soft and then hardened: how far each layer is at any moment of the run."""
+"""The plan of a run that trains a net soft and then hardens it: how far each layer is at any moment."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ BINARIZE = ("at_once", "by_layer", "by_part")
 
 
 @dataclass(frozen=True)
-class Stages:
+class HardeningPlan:
     """A run of `epochs` epochs begins with a soft stage: the share `soft` of them, rounded, at least one. After it
     layers are hardened, all of them in one span, but with `by_layer` each in its own: front to back, about equally
     long, and some empty in a run of few epochs.

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from methods import METHODS
 from methods.base import Method, MethodConfig
 from methods.binary.layers import binary_layers
-from methods.binary.sign import Quantizer, binarized
+from methods.binary.sign import Quantizer, as_signs
 from methods.nets import NETS
 from results.record import load
 from training.train import train
@@ -126,7 +126,7 @@ def test_a_net_that_says_it_is_binary_computes_with_signs(trained):
 
 
 def test_the_fully_binarized_net_computes_with_signs(trained):
-    with binarized(trained.net):
+    with as_signs(trained.net):
         weights, activations = seen_in_evaluation(trained)
     assert is_binary(weights)
     assert is_binary(activations)

@@ -47,7 +47,7 @@ def test_penalty_and_activations_of_a_moment(moment):
     temperatures = {"temperature": 0.9, "temperature_soft": 0.4, "temperature_end": 0.05}
     for kind, T_hard in (("annealed", None), ("hard", None), ("hard", 0.7)):
         method = make(**settings, **temperatures, activations=kind, temperature_hard=T_hard)
-        method._plan(12)
+        method.plan_for(12)
         soft = min(1, moment / 3)
         total = 0.0
         for i, layer in enumerate(method.layers):
@@ -111,7 +111,7 @@ def test_hardened_weights_stay_what_they_are(binarize, fit):
     for epoch, (starts, ends) in enumerate(zip(logits.starts, logits.ends, strict=True)):
         for i, (before, after) in enumerate(zip(starts, ends, strict=True)):
             certain = before.abs() == CERTAIN
-            share = method.stages.hardened(i, epoch)
+            share = method.plan.hardened(i, epoch)
             assert certain.sum() == round(share * before.numel())
             assert (after[certain] * before[certain].sign() > CERTAIN - 5).all()
             assert (after != before)[~certain].all()
@@ -119,7 +119,7 @@ def test_hardened_weights_stay_what_they_are(binarize, fit):
     assert shares == {"at_once": {0}, "by_layer": {0, 1}}.get(binarize, shares)
     assert len(shares) == {"at_once": 1, "by_layer": 2, "by_part": 7}[binarize]
     sizes = [layer.weight.numel() for layer in method.layers]
-    expected = sum(method.stages.hardened(i, 7) * size for i, size in enumerate(sizes)) / sum(sizes)
+    expected = sum(method.plan.hardened(i, 7) * size for i, size in enumerate(sizes)) / sum(sizes)
     assert method.measured["hardened"] == pytest.approx(expected, abs=1e-3)
 
 
@@ -134,7 +134,7 @@ def test_the_loss_is_that_of_the_logits_and_the_penalty(fit):
     method, look = make(regularizer=0.5), First()
     fit(method, x, y, epochs=2, callbacks=[look])
     other = make(regularizer=0.5)
-    other._plan(2)
+    other.plan_for(2)
     other.set_activations(0)
     assert look.losses[0] == pytest.approx(F.cross_entropy(other.net(x), y).item(), rel=1e-5)
     assert method.tally["train"].take()["loss"] < sum(look.losses) / 2  # a penalty is no part of the curves' loss

@@ -9,10 +9,10 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from configs.settings import UserError
 from methods import METHODS
-from methods.binary.gaussian import MEANS, SIGNS, VALUES, Gaussian
+from methods.binary.gaussian import MEANS, SIGNS, VALUES, Gaussian, normalize
 from methods.binary.layers import binary_layers
+from methods.binary.norm_statistics import statistics
 from methods.binary.sign import WeightSign
-from methods.binary.statistics import statistics
 from methods.nets import NETS
 from methods.recalibrated import BATCHES
 
@@ -107,8 +107,7 @@ def test_the_first_layer_sees_values_and_the_others_what_activations_give(sampli
     seen = {}
     for name, layer in binary_layers(method.net).items():
         layer.register_forward_hook(lambda module, inputs, output, name=name: seen.update({name: (inputs[0], output)}))
-    output = method.train()(examples()[0])
-    assert isinstance(output, Gaussian)
+    assert isinstance(method.train()(examples()[0]), torch.Tensor)
     (_, *inputs) = (value[0] for value in seen.values())
     assert all(isinstance(value[1], Gaussian) for value in seen.values())
     assert all((set(x.unique().tolist()) == {-1, 1}) == sampling for x in inputs)
@@ -127,7 +126,12 @@ def test_dropout_between_layers():
 def test_the_loss_is_that_of_the_mean_of_the_last_layer():
     method = make(sampling=False, net="mlp", net_settings={"depth": 1})
     x, y = examples()
-    assert method.training_step((x, y), 0).item() == pytest.approx(F.cross_entropy(method.net(x).mean, y).item())
+    *body, last = method.net
+    for layer in body:
+        x = layer(x)
+    logits = normalize(x, last.weight, last.bias, last.eps).mean
+    assert method.training_step((examples()[0], y), 0).item() == pytest.approx(F.cross_entropy(logits, y).item())
+    x = examples()[0]
     method.eval()
     assert method.predict(x).shape == (40, 10)
 
@@ -226,11 +230,12 @@ def test_an_ensemble_is_of_nets_drawn_once_each_with_statistics_of_their_own(fit
     usual = statistics(method.net)
     kept = [t.clone() for t in usual]
     torch.manual_seed(0)
-    with torch.no_grad(), method._drawn():
+    with torch.no_grad(), method.averaged_over_draws():
         logits = method.predict(x)
-        drawn = [[seen[i][k * 5 + 4] for i in range(3)] for k in range(3)]  # four training batches, then x
+        drawn = [[seen[i][12 + k] for i in range(3)] for k in range(3)]  # 3 draws × 4 training batches, then 3 × x
         for i in range(3):
-            assert all(torch.equal(w, seen[i][k * 5]) for k in range(3) for w in seen[i][k * 5 : k * 5 + 5])
+            assert len(seen[i]) == 15
+            assert all(torch.equal(seen[i][4 * k + batch], drawn[k][i]) for k in range(3) for batch in range(4))
             seen[i].clear()
         again = method.predict(x)
         assert [len(s) for s in seen.values()] == [3, 3, 3]  # the second batch measures nothing anew
@@ -269,7 +274,7 @@ def test_the_training_pass_compiles_whole_in_both_phases(sampling):
             torch.manual_seed(0)
             method.zero_grad()
             output = net(x)
-            loss = F.cross_entropy(output if real else output.mean, y)
+            loss = F.cross_entropy(output, y)
             loss.backward()
             results.append([loss.detach(), *(p.grad.clone() for p in method.net.parameters())])
         for eager, ours in zip(*results, strict=True):

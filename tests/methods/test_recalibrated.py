@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from methods import METHODS
-from methods.binary.statistics import statistics
+from methods.binary.norm_statistics import statistics
 from methods.nets import NETS
 from methods.recalibrated import BATCHES, RecalibratedMethod
 

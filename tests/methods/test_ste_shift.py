@@ -12,10 +12,10 @@ from configs.schema import CONFIGS, register, resolve
 from methods import METHODS
 from methods.binary.layers import binary_layers
 from methods.binary.shift import BATCH_NORMS, ShiftBatchNorm, ap2
-from methods.binary.sign import binarized
+from methods.binary.sign import as_signs
 from methods.nets import NETS
 from methods.optim import ShiftAdaMax
-from methods.optim.schedule import curve
+from methods.optim.schedule import schedule
 from results.record import load
 from training.train import train
 
@@ -127,7 +127,7 @@ def test_evaluation_by_hand_needs_signs_and_shifts_alone(fit):
     method.eval()
     with torch.no_grad():
         np.testing.assert_allclose(method.predict(x), z, rtol=1e-4, atol=1e-4)
-        with binarized(method.net):
+        with as_signs(method.net):
             np.testing.assert_allclose(method.predict(x), z, rtol=1e-4, atol=1e-4)
     assert z.std() > 0.1
 
@@ -168,7 +168,7 @@ def test_published_rates_are_halved(data, start, every):
     c = config.method
     assert (config.dataset.name, config.loss) == (data, "squared_hinge")
     assert (c.name, c.activation, c.norm, c.optimizer) == ("ste_shift", "stochastic", "shift", "shift_adamax")
-    value = curve(c.lr_schedule, c.lr, c.lr_end, stairs=c.stairs)
+    value = schedule(c.lr_schedule, c.lr, c.lr_end, stairs=c.stairs)
     for epoch in range(config.epochs):
         assert math.log2(value(epoch / config.epochs)) == pytest.approx(start - epoch // every, abs=1e-9)
 

@@ -43,8 +43,8 @@ def test_a_method_can_be_made_at_every_corner_of_its_space(name):
     for corner in itertools.product(*map(ends, space.tuned.values())):
         config = METHODS[name].Config(**space.fixed, **dict(zip(space.tuned, corner, strict=True)))
         method = METHODS[name](config, net, (1, 8, 8), 10, "cross_entropy")
-        for curve in method.curves().values():
-            assert all(math.isfinite(curve(t)) for t in (0.0, 0.5, 0.999))
+        for schedule in method.schedules().values():
+            assert all(math.isfinite(schedule(t)) for t in (0.0, 0.5, 0.999))
 
 
 @pytest.mark.parametrize(

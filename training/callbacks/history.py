@@ -2,7 +2,6 @@
 
 import math
 import time
-from collections.abc import Iterable
 from typing import Any
 
 import pytorch_lightning as pl
@@ -36,7 +35,7 @@ class History(pl.Callback):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self.started = time.perf_counter()
-        self.hyperparameters = _hyperparameters(trainer.optimizers[0], pl_module.curves())
+        self.hyperparameters = dict(pl_module.scheduled)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         if batch_idx + 1 == trainer.num_training_batches:
@@ -93,16 +92,6 @@ class History(pl.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         for name, value in state_dict.items():
             setattr(self, name, value)
-
-
-def _hyperparameters(optimizer: torch.optim.Optimizer, names: Iterable[str]) -> dict[str, float]:
-    """The scheduled values at the start of the epoch, as the first group that has each holds them."""
-    values: dict[str, float] = {}
-    for group in optimizer.param_groups:
-        for name in names:
-            if name in group and name not in values:
-                values[name] = float(group[name]) / group.get(f"{name}_scale", 1.0)
-    return values
 
 
 def _tell_lightning(pl_module: pl.LightningModule, figures: dict[str, Any]) -> None:

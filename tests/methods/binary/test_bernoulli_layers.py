@@ -215,8 +215,10 @@ def test_regularizer():
 
 def test_parts_build_layers_of_the_chosen_way():
     parts = BernoulliParts(WeightMean, ActivationMean, how="clt", tolerance=0.02, spread=3.0)
-    layers = [parts.linear(8, 4), parts.conv(2, 3, 5, padding=1, stride=2)]
-    assert [(layer.how, layer.tolerance, layer.spread) for layer in layers] == [("clt", 0.02, 3.0)] * 2
+    layers = [parts.linear("hidden", 8, 4), parts.conv("first", 2, 3, 5, padding=1, stride=2)]
+    layers += [parts.linear("output", 8, 4), parts.conv("output", 2, 3, 5)]
+    assert [(layer.how, layer.tolerance, layer.spread) for layer in layers[:2]] == [("clt", 0.02, 3.0)] * 2
+    assert [layer.how for layer in layers[2:]] == [EXPECTATION] * 2
     assert layers[1](torch.zeros(1, 2, 9, 9)).shape == (1, 3, 4, 4)
     assert all(isinstance(layer.quantizer, Quantizer) for layer in layers)
-    assert list(binary_layers(torch.nn.Sequential(*layers))) == ["0", "1"]
+    assert list(binary_layers(torch.nn.Sequential(*layers))) == ["0", "1", "2", "3"]

@@ -74,15 +74,15 @@ def enumerated(theta: np.ndarray, h: np.ndarray, kind: str) -> tuple[float, floa
 
 
 def linear(theta: np.ndarray, kind: str) -> GaussianLinear:
-    layer = GaussianLinear(theta.shape[1], theta.shape[0], BinaryDistribution()).double()
-    layer.input = kind
+    layer = GaussianLinear(theta.shape[1], theta.shape[0], BinaryDistribution(), kind).double()
     layer.weight.data = torch.from_numpy(theta)
     return layer
 
 
 def conv(theta: np.ndarray, kind: str, padding: int) -> GaussianConv2d:
-    layer = GaussianConv2d(theta.shape[1], theta.shape[0], theta.shape[2], BinaryDistribution(), padding).double()
-    layer.input = kind
+    layer = GaussianConv2d(
+        theta.shape[1], theta.shape[0], theta.shape[2], BinaryDistribution(), padding, input=kind
+    ).double()
     layer.weight.data = torch.from_numpy(theta)
     return layer
 
@@ -180,7 +180,7 @@ def test_outside_of_training_a_layer_is_the_binary_one(kind):
     layer, x = conv(theta, kind, 1), torch.from_numpy(inputs(VALUES, (2, 2, 5, 5)))
     expected = F.conv2d(x, torch.from_numpy(signs), padding=1)
     assert isinstance(layer(x), Gaussian)
-    layer.quantizer.hard = True  # as `binarized` sets it
+    layer.quantizer.hard = True  # as `as_signs` sets it
     assert torch.equal(layer(x), expected)
     layer.quantizer.hard = False
     assert torch.equal(layer.eval()(x), expected)
@@ -194,7 +194,7 @@ def test_outside_of_training_a_layer_is_the_binary_one(kind):
 def test_a_drawn_weight_is_plus_one_with_its_probability(theta):
     quantizer, x = BinaryDistribution().eval(), torch.full((10**5,), theta)
     assert quantizer(x).unique().tolist() == [1.0 if theta >= 0 else -1.0]
-    quantizer.seed = 7
+    quantizer.drawing, quantizer.seed = True, 7
     torch.manual_seed(0)
     state = torch.get_rng_state()
     drawn = quantizer(x)

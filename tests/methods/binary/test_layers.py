@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from methods.binary.layers import BinaryConv2d, BinaryLinear, binary_layers, fans
+from methods.binary.layers import BinaryConv2d, BinaryLinear, Parts, binary_layers, fans
 from methods.binary.sign import ActivationSign, Identity, WeightSign
 
 
@@ -78,3 +78,30 @@ def test_membership_is_by_type_and_never_by_name():
     net.add_module("plain", nn.Sequential(BinaryConv2d(1, 2, 3, WeightSign()), nn.BatchNorm2d(2)))
     net.add_module("batch_norm", BinaryLinear(4, 4, WeightSign()))
     assert list(binary_layers(net)) == ["plain.0", "batch_norm"]
+
+
+def test_every_norm_is_made_of_the_options_and_of_what_the_net_asks_for():
+    parts = Parts(WeightSign, ActivationSign, norm_options={"eps": 0.5, "momentum": 0.25})
+    free, fixed = parts.norm1d("hidden", 3), parts.norm2d("output", 4, scale=False)
+    assert [type(norm) for norm in (free, fixed)] == [nn.BatchNorm1d, nn.BatchNorm2d]
+    assert [(n.num_features, n.eps, n.momentum) for n in (free, fixed)] == [(3, 0.5, 0.25), (4, 0.5, 0.25)]
+    assert (free.weight.requires_grad, fixed.weight.requires_grad, fixed.bias.requires_grad) == (True, False, True)
+
+
+def test_channels_last_changes_no_result():
+    """Of a convolution and its gradients, whichever of weight and input is laid out that way."""
+    torch.manual_seed(0)
+    layer, x = BinaryConv2d(3, 5, 3, WeightSign(), padding=1).double(), torch.randn(2, 3, 6, 7).double()
+    upstream = torch.randn(2, 5, 6, 7).double()
+    plain, last = torch.contiguous_format, torch.channels_last
+    results = []
+    for of_weight, of_input in [(plain, plain), (last, plain), (plain, last), (last, last)]:
+        layer.zero_grad()
+        layer.to(memory_format=of_weight)
+        a = x.detach().to(memory_format=of_input).requires_grad_()
+        y = layer(ActivationSign()(a))
+        y.backward(upstream)
+        results.append((y, layer.weight.grad, a.grad))
+    for other in results[1:]:
+        for ours, expected in zip(other, results[0], strict=True):
+            torch.testing.assert_close(ours, expected, rtol=1e-12, atol=1e-12)

@@ -15,7 +15,7 @@ from methods.binary.sign import (
     StochasticActivationSign,
     StochasticWeightSign,
     WeightSign,
-    binarized,
+    as_signs,
     sign,
     stochastic_sign,
 )
@@ -139,20 +139,20 @@ def test_under_autocast_a_sign_goes_straight_to_bfloat16(quantizer, training):
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_binarized_makes_everything_a_plain_sign_and_restores_it(training):
+def test_as_signs_makes_everything_a_plain_sign_and_restores_it(training):
     net = nn.Sequential(
         Identity(), Activation(nn.ReLU()), StochasticWeightSign(), StochasticActivationSign(), WeightSign()
     ).train(training)
     x = torch.tensor(VALUES)
-    with binarized(net):
+    with as_signs(net):
         for quantizer in net:
             assert quantizer(x).tolist() == [scalar_sign(v) for v in VALUES]
     assert net[0](x).tolist() == x.tolist()
     assert net[1](x).tolist() == [max(v, 0.0) for v in x.tolist()]
 
 
-def test_binarized_restores_after_an_error():
+def test_as_signs_restores_after_an_error():
     net = nn.Sequential(Identity())
-    with pytest.raises(KeyError), binarized(net):
+    with pytest.raises(KeyError), as_signs(net):
         raise KeyError
     assert net(torch.tensor([0.3])).item() == pytest.approx(0.3)

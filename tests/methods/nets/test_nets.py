@@ -1,5 +1,7 @@
 """Architectures: sizes that the papers give, order inside a block, options, and every method on every net."""
 
+from typing import ClassVar
+
 import pytest
 import torch
 from torch import nn
@@ -88,6 +90,43 @@ def test_order_inside_a_block():
     assert [type(m) for m in build("vgg", (3, 8, 8), width=2)] == 3 * (block + pooled) + [nn.Flatten] + 2 * dense + last
     assert [type(m) for m in build("mlp", (1, 8, 8), width=2, depth=2)] == [nn.Flatten] + 2 * dense + last
     assert [type(m) for m in build("tiny", (1, 8, 8))] == [*pooled, nn.Flatten, *dense, *last]
+
+
+class Roles(Parts):
+    """Ordinary parts that write down the role of each layer, "dropped" behind it, and of each batch norm."""
+
+    seen: ClassVar[list[str]] = []
+
+    def linear(self, role, in_features, out_features, *, after_dropout=False):
+        self.seen.append(f"{role} dropped" if after_dropout else role)
+        return super().linear(role, in_features, out_features)
+
+    def conv(self, role, *sizes, **options):
+        self.seen.append(role)
+        return super().conv(role, *sizes, **options)
+
+    def norm(self, kind, role, features, scale):
+        self.seen.append(f"norm {role}")
+        return super().norm(kind, role, features, scale)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "layers"),
+    [
+        ("mlp", {"depth": 1}, ["first", "output"]),
+        ("mlp", {"depth": 3}, ["first", "hidden", "hidden", "output"]),
+        ("mlp", {"depth": 2, "dropout_input": 0.2}, ["first dropped", "hidden", "output"]),
+        ("mlp", {"depth": 2, "dropout_hidden": 0.5}, ["first", "hidden dropped", "output dropped"]),
+        ("vgg", {}, ["first", *7 * ["hidden"], "output"]),
+        ("tiny", {}, ["first", "hidden", "output"]),
+        ("bernoulli_cnn", {}, ["first", *3 * ["hidden"], "output"]),
+    ],
+)
+def test_every_layer_is_built_for_its_role_and_its_norm_too(name, settings, layers):
+    Roles.seen.clear()
+    build(name, (1, 8, 8), parts=Roles(WeightSign, ActivationSign), **SMALL[name] | settings)
+    assert Roles.seen[::2] == layers
+    assert Roles.seen[1::2] == [f"norm {role.split()[0]}" for role in layers]
 
 
 def test_batch_norm_is_that_of_binarynet():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from methods.binary.coin import ConcreteSign
+from methods.binary.random_weights import ConcreteSign
 from methods.optim import BayesBiNN, Bop
 
 

@@ -7,7 +7,7 @@ import torch
 
 from methods.optim import Bop
 from methods.optim.composite import Composite
-from methods.optim.schedule import Schedules, curve
+from methods.optim.schedule import Scheduler, schedule
 
 
 def parameters(seed=0):
@@ -27,7 +27,7 @@ def composite(bits, latent, rest):
     )
 
 
-def train(optimizer, params, steps, start=0, schedules=None):
+def train(optimizer, params, steps, start=0, scheduler=None):
     """Steps with gradients that depend on the step and the present weights alone."""
     for t in range(start, start + steps):
         generator = torch.Generator().manual_seed(t)
@@ -35,8 +35,8 @@ def train(optimizer, params, steps, start=0, schedules=None):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if schedules:
-            schedules.step()
+        if scheduler:
+            scheduler.step()
 
 
 def test_it_steps_each_optimizer_as_if_it_were_alone():
@@ -108,22 +108,22 @@ def test_a_resumed_optimizer_goes_on_bit_for_bit():
     def make():
         params = parameters()
         optimizer = composite(*params)
-        return params, optimizer, Schedules(optimizer, {"lr": curve("cosine", 0.1, 0.0)}, 10, 1)
+        return params, optimizer, Scheduler(optimizer, {"lr": schedule("cosine", 0.1, 0.0)}, 10, 1)
 
-    params, optimizer, schedules = make()
-    train(optimizer, params, 4, schedules=schedules)
+    params, optimizer, scheduler = make()
+    train(optimizer, params, 4, scheduler=scheduler)
     file = io.BytesIO()
-    torch.save((params, optimizer.state_dict(), schedules.state_dict()), file)
-    train(optimizer, params, 5, start=4, schedules=schedules)
+    torch.save((params, optimizer.state_dict(), scheduler.state_dict()), file)
+    train(optimizer, params, 5, start=4, scheduler=scheduler)
 
     saved, state, steps = torch.load(io.BytesIO(file.getvalue()), weights_only=True)
-    fresh, resumed, schedules = make()
+    fresh, resumed, scheduler = make()
     with torch.no_grad():
         for p, value in zip(fresh, saved, strict=True):
             p.copy_(value)
     resumed.load_state_dict(state)
-    schedules.load_state_dict(steps)
-    train(resumed, fresh, 5, start=4, schedules=schedules)
+    scheduler.load_state_dict(steps)
+    train(resumed, fresh, 5, start=4, scheduler=scheduler)
     for p, q in zip(params, fresh, strict=True):
         assert torch.equal(p, q)
     ours, theirs = ([s for o in c.optimizers for s in o.state.values()] for c in (optimizer, resumed))
@@ -137,11 +137,11 @@ def test_schedules_still_reach_the_inner_optimizers_after_loading():
     params = parameters()
     optimizer = composite(*params)
     train(optimizer, params, 1)
-    schedules = Schedules(
-        optimizer, {"lr": curve("constant", 0.25, 0.0), "threshold": curve("constant", 9.0, 9.0)}, 10, 1
+    scheduler = Scheduler(
+        optimizer, {"lr": schedule("constant", 0.25, 0.0), "threshold": schedule("constant", 9.0, 9.0)}, 10, 1
     )
     optimizer.load_state_dict(optimizer.state_dict())
-    schedules.step()
+    scheduler.step()
     flips, adam = optimizer.optimizers
     assert [group["lr"] for group in adam.param_groups] == pytest.approx([0.75, 0.25])
     assert [group["threshold"] for group in flips.param_groups] == [9.0]

@@ -1,18 +1,18 @@
-"""Stages of a run: spans that tile it, and what is hardened at every epoch."""
+"""The plan of a run: spans that tile it, and what is hardened at every epoch."""
 
 import pytest
 
-from methods.optim.hardening import BINARIZE, Stages
+from methods.optim.hardening import BINARIZE, HardeningPlan
 
 
 def test_a_span_for_each_layer():
-    stages = Stages("by_layer", 30, 5, 1 / 3)
-    assert stages.soft_epochs == 10
-    assert [stages.span(layer) for layer in range(5)] == [(10, 14), (14, 18), (18, 22), (22, 26), (26, 30)]
-    assert [stages.progress(1, moment) for moment in (0, 14, 14.5, 16, 17, 18, 30)] == [0, 0, 0.125, 0.5, 0.75, 1, 1]
-    assert [stages.hardened(1, epoch) for epoch in (0, 14, 17, 18, 29)] == [0, 0, 0, 1, 1]
-    assert [stages.hardened(4, epoch) for epoch in (26, 29)] == [0, 0]
-    assert [stages.stage_progress(moment) for moment in (0, 9, 10, 11, 13.5, 14, 29)] == [
+    plan = HardeningPlan("by_layer", 30, 5, 1 / 3)
+    assert plan.soft_epochs == 10
+    assert [plan.span(layer) for layer in range(5)] == [(10, 14), (14, 18), (18, 22), (22, 26), (26, 30)]
+    assert [plan.progress(1, moment) for moment in (0, 14, 14.5, 16, 17, 18, 30)] == [0, 0, 0.125, 0.5, 0.75, 1, 1]
+    assert [plan.hardened(1, epoch) for epoch in (0, 14, 17, 18, 29)] == [0, 0, 0, 1, 1]
+    assert [plan.hardened(4, epoch) for epoch in (26, 29)] == [0, 0]
+    assert [plan.stage_progress(moment) for moment in (0, 9, 10, 11, 13.5, 14, 29)] == [
         0,
         0.9,
         0,
@@ -21,17 +21,17 @@ def test_a_span_for_each_layer():
         0,
         0.75,
     ]
-    assert [stages.soft_progress(moment) for moment in (0, 5, 10, 25)] == [0, 0.5, 1, 1]
+    assert [plan.soft_progress(moment) for moment in (0, 5, 10, 25)] == [0, 0.5, 1, 1]
 
 
 @pytest.mark.parametrize("binarize", ["at_once", "by_part"])
 def test_one_span_for_all(binarize):
-    stages = Stages(binarize, 10, 3, 0.5)
-    assert {stages.span(layer) for layer in range(3)} == {(5, 10)}
-    shares = [stages.hardened(2, epoch) for epoch in range(10)]
+    plan = HardeningPlan(binarize, 10, 3, 0.5)
+    assert {plan.span(layer) for layer in range(3)} == {(5, 10)}
+    shares = [plan.hardened(2, epoch) for epoch in range(10)]
     parts = [0.36, 0.64, 0.84, 0.96, 1] if binarize == "by_part" else [0] * 5
     assert shares == pytest.approx([0] * 5 + parts)
-    assert stages.stage_progress(7.5) == 0.5
+    assert plan.stage_progress(7.5) == 0.5
 
 
 @pytest.mark.parametrize("binarize", BINARIZE)
@@ -39,17 +39,17 @@ def test_one_span_for_all(binarize):
 @pytest.mark.parametrize("soft", [0.01, 0.3, 1.0])
 def test_runs_of_any_length(binarize, epochs, soft):
     """Spans follow upon one another to the end of the run; nothing that was hardened becomes soft again."""
-    stages = Stages(binarize, epochs, 5, soft)
-    assert 1 <= stages.soft_epochs <= epochs
-    spans = [stages.span(layer) for layer in range(5)]
+    plan = HardeningPlan(binarize, epochs, 5, soft)
+    assert 1 <= plan.soft_epochs <= epochs
+    spans = [plan.span(layer) for layer in range(5)]
     assert spans[-1][1] == epochs
-    ends = [stages.soft_epochs, *(end for _, end in spans)]
+    ends = [plan.soft_epochs, *(end for _, end in spans)]
     for layer, (first, end) in enumerate(spans):
-        assert first == (ends[layer] if binarize == "by_layer" else stages.soft_epochs) <= end
-        shares = [stages.hardened(layer, epoch) for epoch in range(epochs)]
-        done = [stages.progress(layer, epoch / 4) for epoch in range(4 * epochs)]
+        assert first == (ends[layer] if binarize == "by_layer" else plan.soft_epochs) <= end
+        shares = [plan.hardened(layer, epoch) for epoch in range(epochs)]
+        done = [plan.progress(layer, epoch / 4) for epoch in range(4 * epochs)]
         for values in (shares, done):
             assert values == sorted(values)
             assert all(0 <= value <= 1 for value in values)
-        assert not any(shares[: stages.soft_epochs])
-    assert all(0 <= stages.stage_progress(moment / 8) < 1 for moment in range(8 * epochs))
+        assert not any(shares[: plan.soft_epochs])
+    assert all(0 <= plan.stage_progress(moment / 8) < 1 for moment in range(8 * epochs))

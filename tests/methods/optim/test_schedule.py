@@ -1,11 +1,11 @@
-"""Each curve against its formula, and how schedules drive param groups."""
+"""Each schedule against its formula, and how they drive param groups and values."""
 
 import math
 
 import pytest
 import torch
 
-from methods.optim.schedule import KINDS, Schedules, curve
+from methods.optim.schedule import SCHEDULES, Scheduler, schedule
 
 # value at t = 0, in the middle, and just before the end, from start = 8 to end = 0.5 (a ratio of 16)
 EXPECTED = {
@@ -23,18 +23,18 @@ def optimizer_of(*groups):
 
 
 def test_every_kind_is_tested():
-    assert set(EXPECTED) == set(KINDS)
+    assert set(EXPECTED) == set(SCHEDULES)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_values_of_a_curve(kind):
-    value = curve(kind, 8.0, 0.5, power=3.0, stairs=5)
+@pytest.mark.parametrize("kind", SCHEDULES)
+def test_values_of_a_schedule(kind):
+    value = schedule(kind, 8.0, 0.5, power=3.0, stairs=5)
     assert [value(t) for t in (0, 0.5, 1 - 1e-6)] == pytest.approx(EXPECTED[kind], rel=1e-9)
 
 
-@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"constant"}))
-def test_curves_go_up_as_well_as_down(kind):
-    up, down = curve(kind, 1e-7, 1e-2), curve(kind, 1e-2, 1e-7)
+@pytest.mark.parametrize("kind", sorted(set(SCHEDULES) - {"constant"}))
+def test_schedules_go_up_as_well_as_down(kind):
+    up, down = schedule(kind, 1e-7, 1e-2), schedule(kind, 1e-2, 1e-7)
     steps = [i / 1000 for i in range(1000)]
     rising = [up(t) for t in steps]
     assert rising == sorted(rising)
@@ -45,82 +45,95 @@ def test_curves_go_up_as_well_as_down(kind):
 
 
 def test_staircase_has_equal_stairs_and_ends_at_the_end():
-    value = curve("staircase", 1e-4, 1e-8, stairs=5)  # Bop on CIFAR-10: ×0.1 every 100 of 500 epochs
+    value = schedule("staircase", 1e-4, 1e-8, stairs=5)  # Bop on CIFAR-10: ×0.1 every 100 of 500 epochs
     per_epoch = [value(epoch / 500) for epoch in range(500)]
     assert per_epoch == pytest.approx([10.0 ** -(4 + epoch // 100) for epoch in range(500)], rel=1e-9)
 
 
 def test_a_rate_halved_every_so_many_epochs_is_a_staircase():
     epochs, steps = 1000, 3  # BinaryNet in Torch7 on MNIST: halved every 20 epochs
-    value = curve("staircase", 2.0**-6, 2.0**-55, stairs=50)
+    value = schedule("staircase", 2.0**-6, 2.0**-55, stairs=50)
     optimizer = optimizer_of({})
-    schedules = Schedules(optimizer, {"lr": value}, steps, epochs, "epoch")
+    scheduler = Scheduler(optimizer, {"lr": value}, steps, epochs, "epoch")
     for epoch in range(epochs):
         for _ in range(steps):
             assert math.log2(optimizer.param_groups[0]["lr"]) == pytest.approx(-6 - epoch // 20, abs=1e-9)
-            schedules.step()
+            scheduler.step()
 
 
 @pytest.mark.parametrize("kind", ["exponential", "staircase"])
 @pytest.mark.parametrize(("start", "end"), [(1, 0), (0, 1), (-1, 1), (1, -1)])
-def test_geometric_curves_refuse_zero(kind, start, end):
+def test_geometric_schedules_refuse_zero(kind, start, end):
     with pytest.raises(ValueError, match="positive"):
-        curve(kind, start, end)
+        schedule(kind, start, end)
 
 
 def test_unknown_kind_names_the_valid_ones():
     with pytest.raises(ValueError, match=r"cosin.*constant.*cosine"):
-        curve("cosin", 1, 0)
+        schedule("cosin", 1, 0)
 
 
 def test_one_stair_is_refused():
     with pytest.raises(ValueError, match="stairs"):
-        curve("staircase", 1, 0.1, stairs=1)
+        schedule("staircase", 1, 0.1, stairs=1)
 
 
 def test_per_step():
     optimizer = optimizer_of({})
-    schedules = Schedules(optimizer, {"lr": curve("linear", 1.0, 0.0)}, steps_per_epoch=3, epochs=2)
+    scheduler = Scheduler(optimizer, {"lr": schedule("linear", 1.0, 0.0)}, steps_per_epoch=3, epochs=2)
     seen = []
     for _ in range(6):
         seen.append(optimizer.param_groups[0]["lr"])
-        schedules.step()
+        scheduler.step()
     assert seen == pytest.approx([1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6])
 
 
 def test_per_epoch_is_binarynets_recursion():
     start, end, epochs, steps = 3e-3, 3e-7, 7, 4
     optimizer = optimizer_of({})
-    schedules = Schedules(optimizer, {"lr": curve("exponential", start, end)}, steps, epochs, "epoch")
+    scheduler = Scheduler(optimizer, {"lr": schedule("exponential", start, end)}, steps, epochs, "epoch")
     lr = start
     for _ in range(epochs):
         for _ in range(steps):
             assert optimizer.param_groups[0]["lr"] == pytest.approx(lr, rel=1e-9)
-            schedules.step()
+            scheduler.step()
         lr *= (end / start) ** (1 / epochs)
 
 
 @pytest.mark.parametrize("every", ["step", "epoch"])
 def test_the_call_after_the_last_step_stays_on_the_last_stair(every):
     optimizer = optimizer_of({})
-    schedules = Schedules(optimizer, {"lr": curve("staircase", 16.0, 1.0, stairs=5)}, 2, 5, every)
+    scheduler = Scheduler(optimizer, {"lr": schedule("staircase", 16.0, 1.0, stairs=5)}, 2, 5, every)
     for _ in range(10):
-        schedules.step()
+        scheduler.step()
     assert optimizer.param_groups[0]["lr"] == pytest.approx(1.0)
 
 
 def test_scale_and_absent_names():
     optimizer = optimizer_of({"lr_scale": 7.0}, {"gamma": 0.0}, {"gamma": 0.0, "gamma_scale": 2.0})
-    curves = {"lr": curve("linear", 1.0, 0.0), "gamma": curve("constant", 3.0, 0.0)}
-    Schedules(optimizer, curves, steps_per_epoch=2, epochs=1).step()
+    schedules = {"lr": schedule("linear", 1.0, 0.0), "gamma": schedule("constant", 3.0, 0.0)}
+    Scheduler(optimizer, schedules, steps_per_epoch=2, epochs=1).step()
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([3.5, 0.5, 0.5])
     assert [group.get("gamma") for group in optimizer.param_groups] == [None, 3.0, 6.0]
+
+
+def test_values_are_unscaled_and_there_for_what_no_group_has():
+    optimizer = optimizer_of({"lr_scale": 7.0})
+    schedules = {"lr": schedule("linear", 1.0, 0.0), "strength": schedule("exponential", 4.0, 1.0)}
+    scheduler = Scheduler(optimizer, schedules, steps_per_epoch=2, epochs=1)
+    values = scheduler.values
+    assert values == {"lr": 1.0, "strength": 4.0}
+    scheduler.step()
+    assert values == {"lr": 0.5, "strength": pytest.approx(2.0)}
+    assert "strength" not in optimizer.param_groups[0]
+    scheduler.load_state_dict({"steps": 0})
+    assert values == {"lr": 1.0, "strength": 4.0}
 
 
 def test_state_round_trip():
     def make():
         optimizer = optimizer_of({}, {"lr_scale": 2.0})
-        return optimizer, Schedules(optimizer, {"lr": curve("cosine", 1.0, 0.0)}, 5, 4)
+        return optimizer, Scheduler(optimizer, {"lr": schedule("cosine", 1.0, 0.0)}, 5, 4)
 
     uninterrupted, first = make()
     for _ in range(7):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from methods.optim import ShiftAdaMax
-from methods.optim.schedule import Schedules, curve
+from methods.optim.schedule import Scheduler, schedule
 
 
 def power(x):
@@ -104,12 +104,12 @@ def test_written_back_v_never_falls_and_otherwise_it_decays():
 def test_schedules_drive_the_rate_and_a_scale_by_a_power_of_two_scales_the_step():
     plain, scaled = (torch.nn.Parameter(torch.zeros(50)) for _ in range(2))
     optimizer = ShiftAdaMax([{"params": [plain]}, {"params": [scaled], "lr_scale": 16.0}])
-    schedules = Schedules(optimizer, {"lr": curve("exponential", 0.1, 1e-3)}, 20, 1)
+    scheduler = Scheduler(optimizer, {"lr": schedule("exponential", 0.1, 1e-3)}, 20, 1)
     for gradient in draws(5, 20, 50):
         plain.grad = torch.tensor(gradient, dtype=torch.float32)
         scaled.grad = plain.grad.clone()
         optimizer.step()
-        schedules.step()
+        scheduler.step()
     assert plain.abs().max() > 0
     torch.testing.assert_close(scaled, 16 * plain, rtol=1e-5, atol=1e-7)
 

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from methods.binary.layers import BinaryLinear
+from methods.binary.norm_statistics import reestimate, statistics
 from methods.binary.sign import ActivationSign, WeightSign
-from methods.binary.statistics import reestimate, statistics
 
 
 def net():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from methods.binary.coin import Coin, ConcreteSign
+from methods.binary.random_weights import Coin, ConcreteSign
 
 DRAWS = 100_000
 
