@@ -160,7 +160,7 @@ class Sweep:
     def best(self) -> FrozenTrial | None:
         """The trial with the lowest validation error, the earliest at ties."""
         complete = [trial for trial in self.trials() if trial.state == TrialState.COMPLETE]
-        return complete[lowest([trial.value for trial in complete])] if complete else None
+        return complete[lowest([trial.values[0] for trial in complete])] if complete else None
 
     def conclude(self) -> str:
         """Writes the best configuration once all trials have ended, and says what came of them.
