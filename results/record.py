@@ -12,6 +12,7 @@ from configs.settings import UserError
 from results.files import write_whole
 
 SCHEMA = 1
+FAILED = ".failed.json"
 
 
 @dataclass
@@ -55,7 +56,18 @@ def record_path(config: RunConfig) -> Path:
 
 
 def failed_path(config: RunConfig) -> Path:
-    return record_path(config).with_suffix(".failed.json")
+    return record_path(config).with_suffix(FAILED)
+
+
+def record_files(folder: Path) -> list[Path]:
+    """The finished records in `folder` (results/runs), sorted by method and run id."""
+    return [path for path in sorted(folder.glob("*/*.json")) if not path.name.endswith(FAILED)]
+
+
+def failed_files(folder: Path) -> list[Path]:
+    """The records of failed runs in `folder` that have not succeeded since, sorted by method and run id."""
+    failed = [path for path in sorted(folder.glob("*/*.json")) if path.name.endswith(FAILED)]
+    return [path for path in failed if not path.with_name(path.name.removesuffix(FAILED) + ".json").exists()]
 
 
 def find(config: RunConfig) -> Record | None:
