@@ -20,8 +20,8 @@ MODEL_FLAGS = ["model.reconstruction", "model.binary_weights", "model.binary_act
 
 
 def net_of(row: Any) -> str:
-    """`mlp 2048×3`, `vgg width 32`, `bernoulli_cnn width 8, pixels ±1, crop 24`: the net, its size, and its images where
-    they are not the data set's usual ones."""
+    """`mlp 2048×3`, `vgg width 32`, `bernoulli_cnn width 8, pixels ±1, crop 24`: the net, its size, and its images
+    where they are not the data set's usual ones."""
     size = NET_SIZE.get(row["net.name"], "").format(width=row["net.width"], depth=row.get("net.depth"))
     parts = [f"{row['net.name']} {size}".strip()]
     scaling, crop, augment = (row.get(f"dataset.{key}") for key in ("scaling", "center_crop", "augment"))

@@ -1,4 +1,4 @@
-"""What an experiment of configs/experiment sets, as Hydra composes it: with the experiments it builds on, and its grid."""
+"""What an experiment of configs/experiment sets, as Hydra composes it: with those it builds on, and its grid."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -79,7 +79,8 @@ def experiment_settings(name: str, configs: Path = CONFIGS) -> dict[str, list[An
     finally:
         ChosenNamesFirst.active = False
     grid = config.hydra.sweeper.params or {}
-    content: Any = OmegaConf.to_container(OmegaConf.masked_copy(config, [key for key in config if key != "hydra"]))
+    without_hydra = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    content: Any = OmegaConf.to_container(without_hydra, resolve=True)
     settings = {key: [value] for key, value in flat(content).items()}
     for item in OverridesParser.create().parse_overrides([f"{key}={values}" for key, values in grid.items()]):
         key = f"{item.key_or_group}.name" if item.key_or_group in GROUPS else item.key_or_group
