@@ -79,7 +79,7 @@ def experiment_settings(name: str, configs: Path = CONFIGS) -> dict[str, list[An
     finally:
         ChosenNamesFirst.active = False
     grid = config.hydra.sweeper.params or {}
-    without_hydra = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    without_hydra = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     content: Any = OmegaConf.to_container(without_hydra, resolve=True)
     settings = {key: [value] for key, value in flat(content).items()}
     for item in OverridesParser.create().parse_overrides([f"{key}={values}" for key, values in grid.items()]):

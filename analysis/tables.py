@@ -80,8 +80,8 @@ def ranking(table: pd.DataFrame, dataset: str, net: str) -> pd.DataFrame:
     """Methods on one data set and net by mean test error, each compared with the best (paired by seed, Holm).
 
     Verdicts: "tie" where the difference from the best is not significant at 5 %, "?" where it could not be tested or
-    the common seeds say otherwise than the means. Nets with real weights or activations stand below as "reference":
-    they are no competitors. Of "settings" that were run, that many were to choose from (see `cells_of`)."""
+    where the common seeds contradict the means. Nets with real weights or activations do not compete; they stand below
+    as "reference". "settings" is the number of settings of the method that one was chosen from (see `cells_of`)."""
     chosen = table[(table["dataset"] == dataset) & (table["net"] == net)].sort_values("mean", kind="stable")
     binary, real = chosen[chosen["binary"]], chosen[~chosen["binary"]]
     tests = [compare(row.errors, binary.iloc[0]["errors"]) for row in _rows(binary.iloc[1:])]

@@ -69,12 +69,11 @@ def test_settings_are_those_of_the_file_and_of_what_it_builds_on(configs):
     assert {type(value) for value in settings["method.flag"]} == {bool}  # True == 1 would pass above
 
 
-DRAWN = ("bernoulli_cnn_mnist", "bernoulli_mnist", "bop2nd_mnist", "study_correction", "study_robustness")
+SOME = ("bernoulli_cnn_mnist", "bernoulli_mnist", "bop2nd_mnist", "study_correction", "study_robustness")
+ALL = pytest.param(experiment_names(), marks=pytest.mark.slow)
 
 
-@pytest.mark.parametrize(
-    "names", [DRAWN, pytest.param(experiment_names(), marks=pytest.mark.slow)], ids=["some", "all"]
-)
+@pytest.mark.parametrize("names", [SOME, ALL], ids=["some", "all"])
 def test_a_run_has_what_its_experiment_sets(names):
     """The second route: the whole configuration of a run of each experiment, with the schemas behind its names."""
     register()
