@@ -1,4 +1,4 @@
-"""Means over seeds, their intervals, and when a difference between two methods is called one."""
+"""Means over seeds and their intervals, paired tests between two methods, and Holm's correction."""
 
 import math
 from collections.abc import Sequence

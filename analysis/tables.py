@@ -1,15 +1,14 @@
 """The tables: our cells beside the published ones, rankings with tests, costs. Missing is missing, never zero."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
-from analysis.select import where
-from analysis.statistics import LEVEL, compare, holm, summarize
+from analysis.statistics import LEVEL, compare, holm
 
-# Table → (published tables, our methods beside them). Figures of real activations belong with real activations.
+# Table → (published tables, our methods beside them). A method with real activations is listed where the source has
+# real activations.
 SOURCES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "binarynet": (("bnn-2016-table-1", "binarynet-table-1", "binarynet-table-2"), ("real", "binaryconnect", "ste")),
     "bop": (("bop-2019", "bop2nd-2021", "snowbench"), ("real", "ste", "bop", "bop2nd", "pbop")),
@@ -18,97 +17,11 @@ SOURCES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "bayesbinn": (("bayesbinn-2020", "bayesbinn-replication"), ("real", "binaryconnect", "bayesbinn")),
     "pbnet": (("pbnet-2018",), ("real", "ste", "pbnet")),
 }
-ERRORS = ("test.error", "test.binarization_gap", "validation.error")
 DATASETS = ("MNIST", "SVHN", "CIFAR-10")
-NET_SIZE = {
-    "mlp": "{net.width:.0f}×{net.depth:.0f}",
-    "vgg": "width {net.width:.0f}",
-    "tiny": "{net.width:.0f}",
-    "bernoulli_cnn": "width {net.width:.0f}",
-}
-SCALED = {"binary": "pixels ±1"}
-KINDS = ["model.reconstruction", "model.binary_weights", "model.binary_activations"]
 YES_NO = {True: "yes", False: "no"}
 
 
-def net_of(row: Any) -> str:
-    """`mlp 2048×3`, `vgg width 32`, `bernoulli_cnn, pixels ±1, crop 24`: the net, its size, and what its images are
-    where that is not the data set's usual."""
-    size = NET_SIZE.get(row["net.name"], "")
-    for key in ("net.width", "net.depth"):
-        size = size.replace(f"{{{key}:.0f}}", f"{row[key]:.0f}") if f"{{{key}:" in size else size
-    parts = [f"{row['net.name']} {size}".strip()]
-    scaling, crop, augment = (row.get(f"dataset.{key}") for key in ("scaling", "center_crop", "augment"))
-    parts += [SCALED.get(scaling, str(scaling))] if scaling not in (None, "symmetric") else []
-    parts += [f"crop {crop:.0f}"] if crop and not pd.isna(crop) else []
-    parts += [str(augment)] if augment not in (None, "none") else []
-    return ", ".join(parts)
-
-
-def cells(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row for each method, data set and net: the runs of one setting, all that differs being the seed. A method
-    that was run with real activations and with ±1 has a row for each: `key` tells them apart, `family` is the method.
-
-    Of several settings of a method, those with the most seeds count, and of these the one with the lowest mean
-    validation error. `errors` holds test errors by seed; `settings` says how many there were to choose from, `failed`
-    how many runs of the chosen one have no error because they failed (where all did, n is 0). Runs on a part of the
-    training set (`limit_train`), and those without a test, are no cells."""
-    if runs.empty:
-        return pd.DataFrame()
-    runs = where(runs, limit_train=0)
-    runs = runs.assign(net=[net_of(row) for _, row in runs.iterrows()])
-    runs = runs.assign(**{name: runs.get(name, math.nan) for name in ERRORS})
-    for name in KINDS:  # a run that failed early has none of its own: those of the method's other runs
-        others = runs.groupby("method.name")[name].transform("first")
-        runs[name] = runs[name].where(runs[name].notna(), others).eq(True)
-    kinds = runs.groupby("method.name")["model.binary_activations"].nunique()
-    both = set(kinds[kinds > 1].index)
-    rows = []
-    for (method, label, net, signs), group in runs.groupby(["method.name", "label", "net", "model.binary_activations"]):
-        tested = group[group["test.error"].notna()]
-        if tested.empty and group["best_epoch"].notna().any():  # all without a test
-            continue
-        found = [g for _, g in (group if tested.empty else tested).groupby("setting")]
-        most = max(len(g) for g in found)
-        best = min((g for g in found if len(g) == most), key=lambda g: g["validation.error"].mean())
-        first = best.iloc[0]
-        test = summarize(best["test.error"].tolist())
-        key = f"{method}, activations ±1" if method in both and signs else method
-        rows.append(
-            {
-                "method": f"{key} (reconstruction)" if first["model.reconstruction"] else key,
-                "key": key,
-                "family": method,
-                "dataset": label,
-                "net": net,
-                "epochs": int(first["epochs"]),
-                "binary_activations": bool(signs),
-                "binary": bool(first["model.binary_weights"] and signs),
-                "n": test.n,
-                "failed": int(first["failed"]),
-                "mean": test.mean,
-                "sd": test.sd,
-                "half_width": test.half_width,
-                "validation": best["validation.error"].mean(),
-                "gap": best["test.binarization_gap"].mean(),
-                "errors": best.set_index("seed")["test.error"],
-                "settings": len(found),
-                "runs": best,
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def compared(table: pd.DataFrame) -> list[tuple[str, str]]:
-    """The data sets and nets that two methods or more were run on, one of them binary in weights and activations."""
-    if table.empty:
-        return []
-    groups = table.groupby(["dataset", "net"])
-    chosen = groups["binary"].any() & (groups["key"].nunique() > 1)
-    return [(str(dataset), str(net)) for dataset, net in chosen[chosen].index]
-
-
-def ours(table: pd.DataFrame) -> pd.DataFrame:
+def measured_rows(table: pd.DataFrame) -> pd.DataFrame:
     """Cells as rows of an error table."""
     return pd.DataFrame(
         {
@@ -124,7 +37,7 @@ def ours(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def theirs(published: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+def published_rows(published: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     """Published figures as rows of an error table; accuracies become errors, 100 − accuracy."""
     rows = published[published["table"].isin(names) & published["metric"].isin(["test error %", "test accuracy %"])]
     errors = [100 - r.value if "accuracy" in r.metric else r.value for r in _rows(rows)]
@@ -145,20 +58,20 @@ def theirs(published: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
 def error_table(table: pd.DataFrame, published: pd.DataFrame, source: str) -> pd.DataFrame:
     """One source's published rows, and ours of the same methods on the same data sets below them."""
     names, methods = SOURCES[source]
-    other = theirs(published, names)
+    other = published_rows(published, names)
     datasets = set(other["data set"].str.removesuffix(" (binarized)"))
     mine = table[table["family"].isin(methods) & table["dataset"].isin(datasets)] if len(table) else table
-    both = pd.concat([other, ours(mine)] if len(mine) else [other], ignore_index=True)
+    both = pd.concat([other, measured_rows(mine)] if len(mine) else [other], ignore_index=True)
     return both.sort_values("data set", kind="stable", ignore_index=True)
 
 
 def overview(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     """The error rates of the sources on MNIST, SVHN and CIFAR-10, and ours (not those of a part of SVHN)."""
     names = [name for tables, _ in SOURCES.values() for name in tables if name != "bernoulli-2023"]
-    other = theirs(published, names).drop_duplicates(["data set", "method", "test error, %"])
+    other = published_rows(published, names).drop_duplicates(["data set", "method", "test error, %"])
     other = other[other["data set"].isin(DATASETS)]
     mine = table[table["dataset"].isin(DATASETS)] if len(table) else table
-    both = pd.concat([other, ours(mine)] if len(mine) else [other], ignore_index=True)
+    both = pd.concat([other, measured_rows(mine)] if len(mine) else [other], ignore_index=True)
     order = both["data set"].map({name: i for i, name in enumerate(DATASETS)})
     return both.assign(order=order).sort_values("order", kind="stable", ignore_index=True).drop(columns="order")
 
@@ -167,8 +80,8 @@ def ranking(table: pd.DataFrame, dataset: str, net: str) -> pd.DataFrame:
     """Methods on one data set and net by mean test error, each compared with the best (paired by seed, Holm).
 
     Verdicts: "tie" where the difference from the best is not significant at 5 %, "?" where it could not be tested or
-    the common seeds say otherwise than the means. Nets with real weights or activations stand below as "reference":
-    they are no competitors. Of "settings" that were run, that many were to choose from (see `cells`)."""
+    where the common seeds contradict the means. Nets with real weights or activations do not compete; they stand below
+    as "reference". "settings" is the number of settings of the method that one was chosen from (see `cells_of`)."""
     chosen = table[(table["dataset"] == dataset) & (table["net"] == net)].sort_values("mean", kind="stable")
     binary, real = chosen[chosen["binary"]], chosen[~chosen["binary"]]
     tests = [compare(row.errors, binary.iloc[0]["errors"]) for row in _rows(binary.iloc[1:])]
@@ -203,10 +116,10 @@ def _verdict(difference: float, p: float) -> str:
 
 
 def costs(table: pd.DataFrame, target: float) -> pd.DataFrame:
-    """What training took: medians over a cell's runs. Seconds are of the machine that each run had.
+    """What training took: medians over a cell's runs. Seconds are those of the machine that each run had.
 
-    `to target`: epochs and seconds until the validation error first was at most `target` %; missing where that never
-    was in one of the runs."""
+    target: the last two columns are epochs and seconds until the validation error first was at most `target` %; empty
+    where one of the runs never got there."""
     rows = []
     for cell in _rows(table[table["n"] > 0]):
         reached = [first_below(curves, target) for curves in cell.runs["curves"]]
@@ -247,12 +160,12 @@ def number(value: float | None, digits: int = 2) -> str:
 
 
 def text(value: Any) -> str:
-    """Of a CSV's cell: whole numbers without a point, missing ones empty."""
+    """A cell of published.csv as text: whole numbers without a point, missing ones empty."""
     return "" if pd.isna(value) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def count(n: int, failed: int) -> str:
-    """`3`, or `3 (2 failed)`: seeds without an error are no reason to leave them unmentioned."""
+    """`3`, or `3 (2 failed)` where that many runs of the setting failed."""
     return f"{n} ({failed} failed)" if failed else str(n)
 
 

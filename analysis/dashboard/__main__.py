@@ -1,6 +1,6 @@
 """W&B dashboards: a workspace that compares methods, and finished records as runs for it.
 
-python -m analysis.dashboard workspace --entity me              saves the view; its panels are in analysis/workspace.py
+python -m analysis.dashboard workspace --entity me              saves the view; workspace.py lists its panels
 python -m analysis.dashboard upload --experiment mnist_mlp      sends records; runs with logger=wandb need no upload
 """
 
@@ -11,9 +11,10 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from analysis.dashboard import upload, workspace
-from analysis.select import RESULTS, ROOT
+from analysis.dashboard import BANDS, upload
 from configs.settings import UserError
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,12 +34,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _workspace(args: argparse.Namespace) -> None:
+    from analysis.dashboard import workspace  # wandb_workspaces takes a second to import: not for --help
+
     view = workspace.workspace(args.entity or "", args.project, args.dataset, args.bands)
     if args.dry_run:
-        print(workspace.outline(view))
+        print(workspace.workspace_text(view))
         return
     if os.environ.get("WANDB_MODE") in upload.OFFLINE:
-        raise UserError("a workspace is saved online alone; unset WANDB_MODE, or look at it with --dry-run")
+        raise UserError("a workspace can only be saved online; unset WANDB_MODE, or look at it with --dry-run")
     upload.check_key("and shows the panels")
     if not args.entity:
         raise UserError("--entity is missing: the user or team of the project")
@@ -49,14 +52,14 @@ def _workspace(args: argparse.Namespace) -> None:
 
 
 def _upload(args: argparse.Namespace) -> None:
-    records = upload.chosen(args.results / "runs", args.method, args.dataset, args.experiment, args.files)
+    records = upload.select_records(args.results / "runs", args.method, args.dataset, args.experiment, args.files)
     target = f"{args.entity or '<your default entity>'}/{args.project}"
     if args.dry_run:
-        print("\n".join(map(upload.outline, records)))
+        print("\n".join(map(upload.record_line, records)))
         print(f"{len(records)} records would be sent to {target}")
         return
     for done in upload.upload(records, args.project, args.entity, args.folder):
-        print(upload.outline(done), flush=True)
+        print(upload.record_line(done), flush=True)
     print(f"{len(records)} records sent to {target}")
 
 
@@ -71,16 +74,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="what", required=True)
     view = commands.add_parser("workspace", parents=[common], help="save the view that compares methods")
-    view.add_argument("--dataset", help="show the runs of this data set alone")
-    view.add_argument(
-        "--bands", choices=workspace.BANDS, default="minmax", help="over the seeds (default: %(default)s)"
-    )
+    view.add_argument("--dataset", help="show only the runs of this data set")
+    view.add_argument("--bands", choices=BANDS, default="minmax", help="over the seeds (default: %(default)s)")
     send = commands.add_parser("upload", parents=[common], help="send finished records as runs")
     send.add_argument("--method", nargs="+", default=[])
     send.add_argument("--dataset", nargs="+", default=[])
     send.add_argument("--experiment", help="records with what configs/experiment/NAME.yaml sets")
     send.add_argument("--files", default="*", metavar="PATTERN", help="of paths below results/runs, as 'bop/*-s0-*'")
-    send.add_argument("--results", type=Path, default=RESULTS, help="default: results")
+    send.add_argument("--results", type=Path, default=ROOT / "results", help="default: results")
     send.add_argument("--folder", type=Path, default=ROOT / "outputs", help="for W&B's own files (default: outputs)")
     return parser
 

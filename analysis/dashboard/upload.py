@@ -1,4 +1,4 @@
-"""Finished records as W&B runs, through the very functions by which a run with `logger=wandb` logs."""
+"""Finished records as W&B runs, sent by the functions through which a run with `logger=wandb` logs."""
 
 import fnmatch
 import logging
@@ -9,17 +9,14 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from analysis.select import EXPERIMENTS, flat, settings_of
+from analysis.experiments import CONFIGS, experiment_names, experiment_settings, flat
 from configs.settings import UserError, unknown
-from results.record import Record, load
-from training.callbacks.history import log_row
-from training.recording import mirror, summary_of
-from training.trainer import build_logger, wandb_key
+from results.record import Record, load, record_files
 
-LOGGER = Path(__file__).parent.parent.parent / "configs" / "logger" / "wandb.yaml"
+LOGGER = CONFIGS / "logger" / "wandb.yaml"
 OFFLINE = ("offline", "dryrun")
 SHOWN = ("validation.error", "test.error", "test.binarization_gap", "cost.elapsed_seconds")
-# This process is not the one that trained: its machine, code and terminal say nothing of the run.
+# This process is not the one that trained: its machine, code and terminal do not describe the run.
 SETTINGS = {
     "silent": True,
     "console": "off",
@@ -31,7 +28,7 @@ SETTINGS = {
 }
 
 
-def chosen(
+def select_records(
     runs: Path,
     methods: Sequence[str] = (),
     datasets: Sequence[str] = (),
@@ -40,21 +37,16 @@ def chosen(
 ) -> list[Record]:
     """The finished records in `runs`, in the order of their files, that have what is asked for; empty means any.
 
-    experiment: with what configs/experiment/<experiment>.yaml sets. files: a pattern of paths below `runs`, such as
-    `bop/*-s0-*`. UserError, naming what there is, where a name is unknown or no record is left."""
-    records = {
-        str(path.relative_to(runs)): load(path)
-        for path in sorted(runs.glob("*/*.json"))
-        if not path.name.endswith(".failed.json")
-    }
+    experiment: records with what configs/experiment/<experiment>.yaml sets. files: a pattern of paths below `runs`,
+    such as `bop/*-s0-*`. UserError, naming the valid ones, where a name is unknown or no record is left."""
+    records = {str(path.relative_to(runs)): load(path) for path in record_files(runs)}
     if not records:
         raise UserError(f"{runs} holds no finished records")
     settings: dict[str, list[Any]] = {}
     if experiment:
-        known = [path.stem for path in EXPERIMENTS.glob("*.yaml")]
-        if experiment not in known:
+        if experiment not in (known := experiment_names()):
             raise unknown("experiment", experiment, known)
-        settings |= settings_of(experiment)
+        settings |= experiment_settings(experiment)
     for group, names in (("method", methods), ("dataset", datasets)):
         there = {record.config[group]["name"] for record in records.values()}
         for name in names:
@@ -79,7 +71,7 @@ def _has(config: dict[str, Any], settings: dict[str, list[Any]]) -> bool:
     return all(key in config and config[key] in values for key, values in settings.items())
 
 
-def settings_for(record: Record) -> dict[str, Any]:
+def wandb_settings(record: Record) -> dict[str, Any]:
     """How the W&B run of a record is opened: configs/logger/wandb.yaml, under an id that is the record's."""
     method, dataset, net = (record.config[group]["name"] for group in ("method", "dataset", "net"))
     live = {"logger": OmegaConf.load(LOGGER), "method": record.config["method"], "output_dir": "outputs"}
@@ -97,15 +89,19 @@ def rows_of(record: Record) -> list[dict[str, Any]]:
     return [dict(zip(record.curves, values, strict=True)) for values in zip(*record.curves.values(), strict=True)]
 
 
-def metrics_of(record: Record) -> set[str]:
+def record_metrics(record: Record) -> set[str]:
     """The names that W&B has of an uploaded record: columns of its history, and its summary's, joined by dots."""
+    from training.loggers import record_summary
+
     columns = {name for row in rows_of(record) for name, value in row.items() if value is not None}
-    return columns | {name for name, value in flat(summary_of(record)).items() if value is not None}
+    return columns | {name for name, value in flat(record_summary(record)).items() if value is not None}
 
 
-def outline(record: Record) -> str:
+def record_line(record: Record) -> str:
     """One line of what is sent: id, name, group, points, summary."""
-    settings, summary = settings_for(record), flat(summary_of(record))
+    from training.loggers import record_summary
+
+    settings, summary = wandb_settings(record), flat(record_summary(record))
     numbers = ", ".join(f"{name} {summary[name]:g}" for name in SHOWN if summary.get(name) is not None)
     epochs, columns = len(record.curves["epoch"]), len(record.curves)
     return (
@@ -115,10 +111,12 @@ def outline(record: Record) -> str:
 
 
 def upload(records: Sequence[Record], project: str, entity: str | None, folder: Path) -> Iterator[Record]:
-    """Sends each record and yields it once it is there; a record sent before is not sent again, its run goes on where
-    it was broken off. With WANDB_MODE=offline the runs are written below `folder`, for `wandb sync`.
+    """Sends each record and yields it once it is there. A record sent before is not sent again; one that was broken off
+    goes on where it was. With WANDB_MODE=offline the runs are written below `folder`, for `wandb sync`.
 
-    UserError without an API key, where W&B refuses, and where the id has a run of another record."""
+    UserError without an API key, where W&B refuses, and where W&B has another record's run under this id."""
+    from training.loggers import build_logger, log_row, mirror
+
     offline = os.environ.get("WANDB_MODE") in OFFLINE
     if not offline:
         check_key("WANDB_MODE=offline writes files for `wandb sync`")
@@ -127,7 +125,7 @@ def upload(records: Sequence[Record], project: str, entity: str | None, folder: 
     where = {"project": project, "entity": entity, "save_dir": str(folder), "resume": None if offline else "allow"}
     for record in records:
         try:
-            logger = build_logger({**settings_for(record), **where, "settings": SETTINGS, "_convert_": "all"})
+            logger = build_logger({**wandb_settings(record), **where, "settings": SETTINGS, "_convert_": "all"})
             run = logger.experiment
             if run.resumed and run.summary.get("created") not in (None, record.created):
                 run.finish()
@@ -145,5 +143,7 @@ def upload(records: Sequence[Record], project: str, entity: str | None, folder: 
 
 def check_key(instead: str) -> None:
     """UserError where W&B would find no API key."""
+    from training.loggers import wandb_key
+
     if not wandb_key():
         raise UserError(f"W&B: no API key found (WANDB_API_KEY or `wandb login`); --dry-run needs none, {instead}")

@@ -1,4 +1,4 @@
-"""The panels of the W&B workspace that compares methods, and a text that shows them without W&B."""
+"""The W&B workspace that compares methods: its sections and panels, and a text that shows them without W&B."""
 
 import math
 from typing import Any
@@ -7,9 +7,10 @@ from wandb_workspaces import expr
 from wandb_workspaces.reports.v2 import BarPlot, LinePlot
 from wandb_workspaces.workspaces import RunsetSettings, Section, SectionLayoutSettings, Workspace, WorkspaceSettings
 
+from analysis.dashboard import BANDS
+
 NAME = "Methods compared"
 GROUPS = ("dataset.name", "method.name")
-BANDS = {"minmax": "lowest to highest", "stddev": "± one standard deviation", "none": "none"}
 MOST = 100  # groups in a panel; W&B's default shows ten
 COLUMNS = 3
 
@@ -17,8 +18,8 @@ COLUMNS = 3
 def workspace(entity: str, project: str, dataset: str | None = None, bands: str = "minmax") -> Workspace:
     """The view: runs of one data set and method are one line or bar, with a band over them, the seeds.
 
-    Runs on a part of the training set (`limit_train`) are studies of hyperparameters, no seeds of one setting, and are
-    left out, as they are in the tables. dataset: shows its runs alone. bands: a key of BANDS."""
+    Runs on a part of the training set (`limit_train`) are left out, as they are in the tables: they belong to studies
+    of hyperparameters, where not only the seed differs. dataset: shows only its runs. bands: a key of BANDS."""
     # as W&B's own filters are stored: `value` after the first part of a name, and a list also of one value
     filters = [expr.Config("limit_train.value").isin([0])]
     filters += [expr.Config("dataset.value.name").isin([dataset])] if dataset else []
@@ -109,13 +110,13 @@ def sections(bands: str) -> list[Section]:
     ]
 
 
-def metrics_of(panel: Any) -> list[str]:
+def panel_metrics(panel: Any) -> list[str]:
     """The metrics that a panel reads, its x axis among them."""
     metrics: list[Any] = [panel.x, *panel.y] if isinstance(panel, LinePlot) else panel.metrics
     return [str(metric) for metric in metrics]
 
 
-def outline(view: Workspace) -> str:
+def workspace_text(view: Workspace) -> str:
     """The view as text: what it is of, its sections, and for each panel its kind, metrics and title."""
     runs = view.runset_settings
     groups = ", ".join(str(key.name) for key in runs.groupby)

@@ -1,55 +1,24 @@
-"""The tables on made-up runs whose cells, verdicts and gaps are known, and their three renderings."""
+"""The tables on made-up runs whose verdicts and gaps are known."""
 
 import math
-import shutil
-import subprocess
-from pathlib import Path
 
 import pandas as pd
 import pytest
 from scipy import stats
 
-import analysis.__main__ as command
-from analysis.render import csv, latex, markdown
-from analysis.tables import cells, compared, costs, error_table, first_below, net_of, overview, ranking
+from analysis.cells import cells_of, compared
+from analysis.selection import RESULTS
+from analysis.tables import costs, error_table, first_below, overview, ranking
+from tests.analysis.made_up import run
 
-PUBLISHED = pd.read_csv(Path(command.HERE).parent / "results" / "published.csv")
-
-
-def run(method, seed, error, *, validation=2.0, setting="a", real=False, **more):
-    curves = {"epoch": [1, 2, 3], "val_error": [5.0, 3.0, 2.0], "elapsed": [10.0, 20.0, 30.0]}
-    return {
-        "method.name": method, "label": "MNIST", "net.name": "mlp", "net.width": 64.0, "net.depth": 2.0, "epochs": 3,
-        "seed": seed, "limit_train": 0, "best_epoch": 3, "failed": 0, "setting": f"{method} {setting}",
-        "test.error": error,
-        "validation.error": validation, "test.binarization_gap": 0.0, "model.reconstruction": method == "pbop",
-        "model.binary_weights": True, "model.binary_activations": not real, "model.state_bytes_each": 4.0,
-        "model.weight_bytes_each": 4.0, "cost.images_per_second": 1000.0, "cost.peak_memory": 2.0**30,
-        "curves": curves, **more,
-    }  # fmt: skip
-
-
-def test_a_cell_is_the_setting_with_most_seeds_then_least_validation_error():
-    runs = pd.DataFrame(
-        [
-            run("bop", 0, 9.0, validation=1.0, setting="one seed, lucky"),
-            *(run("bop", s, 3.0 + s, validation=2.5, setting="worse") for s in range(3)),
-            *(run("bop", s, 4.0 + s, validation=2.4, setting="chosen") for s in range(3)),
-            run("bop", 0, 0.1, validation=0.1, setting="few examples", limit_train=100),
-            run("bop", 0, math.nan, validation=0.1, setting="no test"),
-        ]
-    )
-    (cell,) = cells(runs).to_dict("records")
-    assert (cell["n"], cell["mean"], cell["sd"], cell["settings"]) == (3, 5.0, 1.0, 3)
-    assert cell["errors"].to_dict() == {0: 4.0, 1: 5.0, 2: 6.0}
-    assert cell["net"] == "mlp 64×2"
+PUBLISHED = pd.read_csv(RESULTS / "published.csv")
 
 
 def test_ranking_tests_pairs_and_corrects():
     errors = {"ste": [1.0, 1.2, 1.1], "bop": [1.1, 1.4, 1.3], "pbop": [5.0, 5.1, 5.3], "bop2nd": [1.2]}
     runs = [run(m, s, e) for m, es in errors.items() for s, e in enumerate(es)]
     runs += [run("real", s, 0.5, real=True) for s in range(3)]
-    result = ranking(cells(pd.DataFrame(runs)), "MNIST", "mlp 64×2").set_index("method")
+    result = ranking(cells_of(pd.DataFrame(runs)), "MNIST", "mlp 64×2").set_index("method")
     assert list(result.index) == ["ste", "bop2nd", "bop", "pbop (reconstruction)", "real"]
     p = [stats.ttest_rel(errors["ste"], errors[m]).pvalue for m in ("bop", "pbop")]
     assert p[1] < p[0]
@@ -61,17 +30,9 @@ def test_ranking_tests_pairs_and_corrects():
     assert result.loc["real", ["p (Holm)", "above the best by"]].tolist() == ["", ""]
 
 
-def test_a_net_is_named_with_its_images_where_they_are_unusual():
-    plain = run("ste", 0, 1.0)
-    assert net_of(plain | {"dataset.scaling": "symmetric", "dataset.center_crop": math.nan}) == "mlp 64×2"
-    small = {"net.name": "bernoulli_cnn", "net.width": 8.0, "net.depth": math.nan}
-    unusual = {"dataset.scaling": "binary", "dataset.center_crop": 24.0, "dataset.augment": "crop_flip"}
-    assert net_of(plain | small | unusual) == "bernoulli_cnn width 8, pixels ±1, crop 24, crop_flip"
-
-
 def test_a_setting_that_only_failed_has_a_row_without_an_error():
     lost = run("bop", 0, math.nan, validation=math.nan, failed=5, best_epoch=None, curves={})
-    table = cells(pd.DataFrame([run("ste", s, 1.0 + s) for s in range(2)] + [lost]))
+    table = cells_of(pd.DataFrame([run("ste", s, 1.0 + s) for s in range(2)] + [lost]))
     result = ranking(table, "MNIST", "mlp 64×2").set_index("method")
     assert result.loc["bop", ["test error, %", "n", "p (Holm)", "verdict"]].tolist() == ["", "0 (5 failed)", "", "?"]
     assert costs(table, 3.0)["method"].tolist() == ["ste"]
@@ -80,14 +41,14 @@ def test_a_setting_that_only_failed_has_a_row_without_an_error():
 def test_what_common_seeds_contradict_is_not_worse():
     a = [run("ste", s, e) for s, e in enumerate([1.0, 1.0, 1.0, 1.0])]
     b = [run("bop", s, e) for s, e in zip((1, 2, 3, 9), (0.9, 0.91, 0.9, 2.5), strict=True)]
-    result = ranking(cells(pd.DataFrame(a + b)), "MNIST", "mlp 64×2").set_index("method")
+    result = ranking(cells_of(pd.DataFrame(a + b)), "MNIST", "mlp 64×2").set_index("method")
     assert result.loc["bop", ["common seeds", "above the best by", "verdict"]].tolist() == ["3", "-0.10", "?"]
     assert float(result.loc["bop", "p (Holm)"]) < 0.05
 
 
 def test_real_weights_are_a_reference_too():
     halves = [run("half", s, 0.5, **{"model.binary_weights": False}) for s in range(2)]
-    table = cells(pd.DataFrame([run("ste", s, 1.0 + s) for s in range(2)] + halves))
+    table = cells_of(pd.DataFrame([run("ste", s, 1.0 + s) for s in range(2)] + halves))
     assert ranking(table, "MNIST", "mlp 64×2")["verdict"].tolist() == ["best", "reference"]
     assert compared(table) == [("MNIST", "mlp 64×2")]
     assert compared(table[table["key"] == "half"]) == []
@@ -100,7 +61,7 @@ def test_real_and_binary_activations_of_one_method_are_two_cells():
     runs.append(
         early | {f"model.{name}": math.nan for name in ("reconstruction", "binary_weights", "binary_activations")}
     )
-    table = cells(pd.DataFrame(runs))
+    table = cells_of(pd.DataFrame(runs))
     assert table[["key", "family", "n", "settings"]].to_numpy().tolist() == [
         ["bayesbinn", "bayesbinn", 3, 1],
         ["bayesbinn, activations ±1", "bayesbinn", 2, 1],
@@ -108,20 +69,24 @@ def test_real_and_binary_activations_of_one_method_are_two_cells():
     ]
     assert table["binary_activations"].tolist() == [False, True, True]
     assert ranking(table, "MNIST", "mlp 64×2")["verdict"].tolist() == ["best", "?", "reference"]
-    only = cells(pd.DataFrame([runs[-1], runs[-2]]))  # nothing is known of the method but that it failed
+    only = cells_of(pd.DataFrame([runs[-1], runs[-2]]))  # nothing is known of the method but that it failed
     assert only["method"].tolist() == ["bayesbinn", "ste"]
     mine = error_table(table, PUBLISHED, "bayesbinn")
     assert mine[mine["source"] == "this benchmark"]["n"].tolist() == ["3", "2"]
 
 
 def test_failed_seeds_are_counted():
-    table = cells(pd.DataFrame([run("ste", s, 1.0 + s, failed=2) for s in range(3)] + [run("bop", 0, 1.5, failed=0)]))
+    table = cells_of(
+        pd.DataFrame([run("ste", s, 1.0 + s, failed=2) for s in range(3)] + [run("bop", 0, 1.5, failed=0)])
+    )
     result = ranking(table, "MNIST", "mlp 64×2").set_index("method")
     assert result["n"].to_dict() == {"bop": "1", "ste": "3 (2 failed)"}
 
 
 def test_published_accuracies_become_errors_and_stand_beside_ours():
-    table = cells(pd.DataFrame([run("bayesbinn", s, 1.2 + s / 10, real=True) for s in range(2)] + [run("ste", 0, 1.5)]))
+    table = cells_of(
+        pd.DataFrame([run("bayesbinn", s, 1.2 + s / 10, real=True) for s in range(2)] + [run("ste", 0, 1.5)])
+    )
     rows = error_table(table, PUBLISHED, "bayesbinn")
     of = rows.set_index(["data set", "method"])["test error, %"]
     assert of["MNIST", "BayesBiNN"] == "1.14 ± 0.05"
@@ -131,13 +96,13 @@ def test_published_accuracies_become_errors_and_stand_beside_ours():
 
 
 def test_missing_is_empty_and_never_zero():
-    rows = overview(cells(pd.DataFrame([run("ste", 0, 0.0)])), PUBLISHED)
+    rows = overview(cells_of(pd.DataFrame([run("ste", 0, 0.0)])), PUBLISHED)
     mine = rows[rows["source"] == "this benchmark"].iloc[0]
     assert mine["test error, %"] == "0.00"  # a zero that was measured, without a spread
     torch7 = rows[rows["method"] == "BNN (Torch7)"].iloc[0]
     assert (torch7["n"], torch7["epochs"]) == ("", "")
     assert not rows.isna().any().any()
-    assert overview(cells(pd.DataFrame()), PUBLISHED)["source"].ne("this benchmark").all()
+    assert overview(cells_of(pd.DataFrame()), PUBLISHED)["source"].ne("this benchmark").all()
 
 
 @pytest.mark.parametrize(
@@ -145,41 +110,6 @@ def test_missing_is_empty_and_never_zero():
 )
 def test_time_to_a_target(target, expected):
     assert first_below(run("ste", 0, 1.0)["curves"], target) == expected
-    table = costs(cells(pd.DataFrame([run("ste", s, 1.0) for s in range(2)])), target)
+    table = costs(cells_of(pd.DataFrame([run("ste", s, 1.0) for s in range(2)])), target)
     assert table["peak memory, MiB"].tolist() == ["1024"]
     assert table[f"epochs to {target:g} %"].tolist() == ["" if expected[0] is None else str(expected[0])]
-
-
-def test_renderings():
-    table = pd.DataFrame({"a|b": ["1 ± 2", "x_y"], "%": ["", "3"]})
-    assert markdown(table) == "| a\\|b | % |\n| --- | --- |\n| 1 ± 2 |  |\n| x_y | 3 |\n"
-    assert csv(table) == "a|b,%\n1 ± 2,\nx_y,3\n"
-    body = latex(table)
-    assert body.splitlines()[2] == r"a|b & \% \\"
-    assert body.splitlines()[4:6] == [r"1 $\pm$ 2 &  \\", r"x\_y & 3 \\"]
-
-
-def test_the_committed_tables_are_those_of_the_committed_records(tmp_path, monkeypatch, capsys):
-    """Those alone: runs of one's own, such as that of the README's first command, are no part of them."""
-    root = command.HERE.parent
-    listed = subprocess.run(["git", "ls-files", "results"], cwd=root, capture_output=True, text=True, check=True)
-    for name in listed.stdout.splitlines():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(root / name, tmp_path / name)
-    results = ["--results", str(tmp_path / "results")]
-    monkeypatch.setattr("sys.argv", ["analysis", *results, "--out", str(tmp_path), "--tables-only"])
-    assert command.main() == 0
-    rebuilt = {p.name: p.read_bytes() for p in (tmp_path / "tables").iterdir()}
-    assert rebuilt == {p.name: p.read_bytes() for p in (command.HERE / "tables").iterdir()}
-
-
-def test_the_readme_shows_the_committed_ranking():
-    ranked = (command.HERE / "tables" / "ranking_mnist_mlp_256x2.md").read_text()
-    assert ranked in (command.HERE.parent / "README.md").read_text()
-
-
-def test_a_folder_without_published_figures_is_told_in_one_line(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["analysis", "--results", str(tmp_path), "--out", str(tmp_path)])
-    assert command.main() == 2
-    assert capsys.readouterr().err.count("\n") == 1
-    assert list(tmp_path.iterdir()) == []

@@ -3,8 +3,9 @@
 import pandas as pd
 import pytest
 
-from analysis.select import load_runs, settings_of
-from analysis.studies import STUDIES, robustness, share_near_best
+from analysis.experiments import experiment_settings
+from analysis.selection import load_runs
+from analysis.study_figures import STUDIES, robustness, share_near_best
 
 
 @pytest.mark.parametrize(
@@ -16,7 +17,7 @@ def test_share_near_best(errors, points, share):
 
 
 def test_heat_maps_show_the_error_of_every_cell():
-    settings = settings_of("study_robustness")
+    settings = experiment_settings("study_robustness")
     fixed = {key: values[0] for key, values in settings.items() if len(values) == 1}
     rows = [
         fixed | {"method.name": m, "method.threshold": t, "method.gamma": g, "validation.error": 3.0 + i + 0.1 * j}

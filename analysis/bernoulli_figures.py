@@ -1,33 +1,29 @@
-"""The naive Bernoulli network's own figures, from the records of
+"""Figures of the naive Bernoulli network: its error at each stage of binarization, and its weight probabilities.
+
+They are made of the records of
 
 python run.py -m +experiment=bernoulli_mnist seed=0,1,2
 python run.py -m +experiment=bernoulli_cnn_mnist method=ste,real seed=0,1,2
 """
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
-from matplotlib.figure import Figure
 
-from analysis.select import epochs_of, main_setting, of_experiment, where
+from analysis.plotting import Figure, plt, sns
+from analysis.selection import epochs_of, main_setting, of_experiment, where
 
-STAGES = {
+STAGES = {  # column of the curves → what the net is there
     "val_soft_error": "as it trains",
     "val_weights_error": "weights made signs, activations as they train",
     "val_error": "fully binary: weights and activations signs",
 }
 
 
-def stages(runs: pd.DataFrame) -> Figure | None:
-    """Validation error of the net through training and binarization: as it trains, with its weights made signs, and
-    fully binary; mean and standard deviation of the seeds. Below, the share of weights that are hardened for good.
+def error_by_stage(runs: pd.DataFrame) -> Figure | None:
+    """Validation error against epochs at each of STAGES: mean and standard deviation of the seeds. Below, the share of
+    weights that are hardened for good.
 
-    Horizontal lines are `ste` and `real` of the same net, data and epochs at their chosen epochs."""
+    Horizontal lines are `ste` and `real` on the same net, data and epochs, at their chosen epochs."""
     found = of_experiment(runs, "bernoulli_cnn_mnist")
     chosen = main_setting(of_experiment(runs, "bernoulli_mnist"))
     if chosen.empty:
@@ -53,9 +49,9 @@ def stages(runs: pd.DataFrame) -> Figure | None:
     return figure
 
 
-def probabilities(runs: pd.DataFrame) -> Figure | None:
+def weight_probabilities(runs: pd.DataFrame) -> Figure | None:
     """Histogram of weight probabilities over epochs, a panel a layer: colour is the share of weights (logarithmic)
-    whose P(w = +1) lies there. Of the lowest seed."""
+    whose P(w = +1) lies there. The run is that of the lowest seed."""
     chosen = main_setting(of_experiment(runs, "bernoulli_mnist"))
     layers = chosen.sort_values("seed").iloc[0]["diagnostics"] if len(chosen) else {}
     if not layers:
@@ -78,4 +74,4 @@ def probabilities(runs: pd.DataFrame) -> Figure | None:
     return figure
 
 
-FIGURES = {"bernoulli_stages": stages, "bernoulli_probabilities": probabilities}
+FIGURES = {"bernoulli_stages": error_by_stage, "bernoulli_probabilities": weight_probabilities}

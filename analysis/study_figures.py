@@ -7,19 +7,13 @@
 | correction | `python run.py +experiment=study_correction` |
 | scaler | `python run.py +experiment=study_scaler` |
 
-All errors are of the validation set: these are questions about hyperparameters.
+All errors are validation errors: the studies ask about hyperparameters, and no search may see the test set.
 """
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import pandas as pd
-import seaborn as sns
-from matplotlib.figure import Figure
 
-from analysis.select import epochs_of, of_experiment, where
+from analysis.plotting import Figure, plt, sns
+from analysis.selection import epochs_of, of_experiment, where
 
 ERROR = "validation error, %"
 
@@ -27,7 +21,7 @@ ERROR = "validation error, %"
 def convergence(runs: pd.DataFrame) -> Figure | None:
     """Validation error of `ste`, `bop` and `bop2nd` against epochs and seconds; a line a seed.
 
-    Seconds are of a machine that did other work as well; benchmarks/ compares times."""
+    Seconds are those of a machine that did other work as well; benchmarks/ compares times."""
     named = {"mnist_mlp": "ste", "bop_mnist": "bop", "bop2nd_mnist": "bop2nd"}
     chosen = pd.concat(
         [where(of_experiment(runs, e), **{"method.name": m}) for e, m in named.items()], ignore_index=True

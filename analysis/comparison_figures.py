@@ -1,23 +1,17 @@
-"""Figures of every data set and net: error while training with bands over seeds, flip rates, performance profile."""
+"""Figures that compare methods: error while training and flip rates for each data set and net, performance profile."""
 
 from itertools import cycle
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from analysis.select import epochs_of
+from analysis.plotting import Figure, plt, sns
+from analysis.selection import epochs_of
 
 COLOURS = [*sns.color_palette("tab10"), *sns.color_palette("Dark2")]
-BAND = "sd"  # of the seeds, beside their mean
+BAND = "sd"  # seaborn's name of what the bands show: the standard deviation of the seeds
 
 
 def colours_of(table: pd.DataFrame) -> dict[str, Any]:
@@ -26,7 +20,7 @@ def colours_of(table: pd.DataFrame) -> dict[str, Any]:
     return {"real": (0, 0, 0)} | dict(zip(keys, cycle(COLOURS), strict=False))
 
 
-def curves_of(table: pd.DataFrame, dataset: str, net: str) -> pd.DataFrame:
+def cell_curves(table: pd.DataFrame, dataset: str, net: str) -> pd.DataFrame:
     """One row per method, seed and epoch of the cells of one data set and net; `elapsed` is the mean of the seeds, so
     that they share an x."""
     chosen = table[(table["dataset"] == dataset) & (table["net"] == net) & (table["n"] > 0)]
@@ -41,8 +35,8 @@ def curves_of(table: pd.DataFrame, dataset: str, net: str) -> pd.DataFrame:
 def error_while_training(table: pd.DataFrame, dataset: str, net: str) -> Figure:
     """Validation error against epochs and against seconds: mean and standard deviation over seeds.
 
-    Seconds are of whatever machine a run had, and of what else that did; benchmarks/ compares times."""
-    curves = curves_of(table, dataset, net)
+    Seconds are those of the machine that each run had, which may have done other work; benchmarks/ compares times."""
+    curves = cell_curves(table, dataset, net)
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), sharey=True, layout="constrained")
     for ax, (x, label) in zip(axes, (("epoch", "epoch"), ("elapsed", "seconds")), strict=True):
         _lines(curves, x, "val_error", ax, colours_of(table), legend=ax is axes[1])
@@ -64,8 +58,8 @@ def error_while_training(table: pd.DataFrame, dataset: str, net: str) -> Figure:
 def flip_rates(table: pd.DataFrame, dataset: str, net: str) -> Figure | None:
     """Share of the binary weights that flip in a step, mean of every epoch: how fast a net settles.
 
-    An epoch without a flip has no place on the logarithmic axis, and no point. None where no run has diagnostics."""
-    curves = curves_of(table, dataset, net)
+    The axis is logarithmic, so an epoch without a flip has no point. None where no run has diagnostics."""
+    curves = cell_curves(table, dataset, net)
     curves = curves[curves["method"] != "real"]
     if "flip_rate" not in curves:
         return None
@@ -82,8 +76,8 @@ def performance_profile(table: pd.DataFrame) -> Figure | None:
     """For every method, the share of settings (data set and net) whose mean test error is at most r times the lowest.
 
     Of nets with binary activations, on settings that three methods or more were run on; a setting that a method has no
-    record of counts as never solved (Dolan & Moré 2002, doi 10.1007/s101070100263). None without such a setting; one
-    whose lowest error is 0 has no ratios, and is none."""
+    record of counts as never solved (Dolan & Moré 2002, doi 10.1007/s101070100263). A setting whose lowest error is 0
+    has no ratios and is left out. None where no setting is left."""
     ratios = error_ratios(table)
     if ratios.empty:
         return None

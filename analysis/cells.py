@@ -1,0 +1,94 @@
+"""Runs → cells: one row for each method, data set and net, of which tables and figures are made."""
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from analysis.selection import where
+from analysis.statistics import summarize
+
+ERRORS = ("test.error", "test.binarization_gap", "validation.error")
+NET_SIZE = {
+    "mlp": "{width:.0f}×{depth:.0f}",
+    "vgg": "width {width:.0f}",
+    "tiny": "{width:.0f}",
+    "bernoulli_cnn": "width {width:.0f}",
+}
+SCALED = {"binary": "pixels ±1"}
+MODEL_FLAGS = ["model.reconstruction", "model.binary_weights", "model.binary_activations"]
+
+
+def net_of(row: Any) -> str:
+    """`mlp 2048×3`, `vgg width 32`, `bernoulli_cnn width 8, pixels ±1, crop 24`: the net, its size, and its images
+    where they are not the data set's usual ones."""
+    size = NET_SIZE.get(row["net.name"], "").format(width=row["net.width"], depth=row.get("net.depth"))
+    parts = [f"{row['net.name']} {size}".strip()]
+    scaling, crop, augment = (row.get(f"dataset.{key}") for key in ("scaling", "center_crop", "augment"))
+    parts += [SCALED.get(scaling, str(scaling))] if scaling not in (None, "symmetric") else []
+    parts += [f"crop {crop:.0f}"] if crop and not pd.isna(crop) else []
+    parts += [str(augment)] if augment not in (None, "none") else []
+    return ", ".join(parts)
+
+
+def cells_of(runs: pd.DataFrame) -> pd.DataFrame:
+    """One row for each method, data set and net: the runs of one setting, which differ only in their seed. A method
+    that was run with real activations and with ±1 has a row for each, with a `key` of its own; `family` is the method.
+
+    Of several settings of a method, those with the most seeds count, and of these the one with the lowest mean
+    validation error. `errors` holds test errors by seed; `settings` says how many there were to choose from, `failed`
+    how many runs of the chosen one have no error because they failed (where all did, n is 0). Runs on a part of the
+    training set (`limit_train`), and those without a test, are no cells."""
+    if runs.empty:
+        return pd.DataFrame()
+    runs = where(runs, limit_train=0)
+    runs = runs.assign(net=[net_of(row) for _, row in runs.iterrows()])
+    runs = runs.assign(**{name: runs.get(name, math.nan) for name in ERRORS})
+    for name in MODEL_FLAGS:  # a run that failed early has none of its own: those of the method's other runs
+        others = runs.groupby("method.name")[name].transform("first")
+        runs[name] = runs[name].where(runs[name].notna(), others).eq(True)
+    kinds = runs.groupby("method.name")["model.binary_activations"].nunique()
+    both = set(kinds[kinds > 1].index)
+    rows = []
+    for (method, label, net, signs), group in runs.groupby(["method.name", "label", "net", "model.binary_activations"]):
+        tested = group[group["test.error"].notna()]
+        if tested.empty and group["best_epoch"].notna().any():  # all without a test
+            continue
+        found = [g for _, g in (group if tested.empty else tested).groupby("setting")]
+        most = max(len(g) for g in found)
+        best = min((g for g in found if len(g) == most), key=lambda g: g["validation.error"].mean())
+        first = best.iloc[0]
+        test = summarize(best["test.error"].tolist())
+        key = f"{method}, activations ±1" if method in both and signs else method
+        rows.append(
+            {
+                "method": f"{key} (reconstruction)" if first["model.reconstruction"] else key,
+                "key": key,
+                "family": method,
+                "dataset": label,
+                "net": net,
+                "epochs": int(first["epochs"]),
+                "binary_activations": bool(signs),
+                "binary": bool(first["model.binary_weights"] and signs),
+                "n": test.n,
+                "failed": int(first["failed"]),
+                "mean": test.mean,
+                "sd": test.sd,
+                "half_width": test.half_width,
+                "validation": best["validation.error"].mean(),
+                "gap": best["test.binarization_gap"].mean(),
+                "errors": best.set_index("seed")["test.error"],
+                "settings": len(found),
+                "runs": best,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def compared(table: pd.DataFrame) -> list[tuple[str, str]]:
+    """The data sets and nets that two methods or more were run on, one of them binary in weights and activations."""
+    if table.empty:
+        return []
+    groups = table.groupby(["dataset", "net"])
+    chosen = groups["binary"].any() & (groups["key"].nunique() > 1)
+    return [(str(dataset), str(net)) for dataset, net in chosen[chosen].index]

@@ -1,0 +1,32 @@
+"""Which runs make a cell, on made-up runs."""
+
+import math
+
+import pandas as pd
+
+from analysis.cells import cells_of, net_of
+from tests.analysis.made_up import run
+
+
+def test_a_cell_is_the_setting_with_most_seeds_then_least_validation_error():
+    runs = pd.DataFrame(
+        [
+            run("bop", 0, 9.0, validation=1.0, setting="one seed, lucky"),
+            *(run("bop", s, 3.0 + s, validation=2.5, setting="worse") for s in range(3)),
+            *(run("bop", s, 4.0 + s, validation=2.4, setting="chosen") for s in range(3)),
+            run("bop", 0, 0.1, validation=0.1, setting="few examples", limit_train=100),
+            run("bop", 0, math.nan, validation=0.1, setting="no test"),
+        ]
+    )
+    (cell,) = cells_of(runs).to_dict("records")
+    assert (cell["n"], cell["mean"], cell["sd"], cell["settings"]) == (3, 5.0, 1.0, 3)
+    assert cell["errors"].to_dict() == {0: 4.0, 1: 5.0, 2: 6.0}
+    assert cell["net"] == "mlp 64×2"
+
+
+def test_a_net_is_named_with_its_images_where_they_are_unusual():
+    plain = run("ste", 0, 1.0)
+    assert net_of(plain | {"dataset.scaling": "symmetric", "dataset.center_crop": math.nan}) == "mlp 64×2"
+    small = {"net.name": "bernoulli_cnn", "net.width": 8.0, "net.depth": math.nan}
+    unusual = {"dataset.scaling": "binary", "dataset.center_crop": 24.0, "dataset.augment": "crop_flip"}
+    assert net_of(plain | small | unusual) == "bernoulli_cnn width 8, pixels ±1, crop 24, crop_flip"

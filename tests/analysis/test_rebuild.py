@@ -1,0 +1,85 @@
+"""`python -m analysis`: what is committed is what the records give, and bad records are refused in one line."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from matplotlib.testing.compare import compare_images
+
+from analysis.__main__ import HERE, main
+
+ROOT = HERE.parent
+RECORD = min((ROOT / "results" / "runs" / "ste").glob("digits-mlp-s1-*.json"))
+
+
+@pytest.fixture
+def committed(tmp_path) -> Path:
+    """The committed results without the runs that somebody made in this checkout, such as the README's first one."""
+    listed = subprocess.run(["git", "ls-files", "results"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in listed.stdout.splitlines():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    return tmp_path / "results"
+
+
+def test_the_committed_tables_are_those_of_the_committed_records(committed, tmp_path):
+    assert main(["--results", str(committed), "--out", str(tmp_path), "--tables-only"]) == 0
+    rebuilt = {p.name: p.read_bytes() for p in (tmp_path / "tables").iterdir()}
+    assert rebuilt == {p.name: p.read_bytes() for p in (HERE / "tables").iterdir()}
+    assert not (tmp_path / "figures").exists()
+
+
+@pytest.mark.slow
+def test_the_committed_figures_are_those_of_the_committed_records(committed, tmp_path):
+    """Up to what another version of Matplotlib draws in another way."""
+    assert main(["--results", str(committed), "--out", str(tmp_path)]) == 0
+    names = sorted(p.name for p in (HERE / "figures").iterdir())
+    assert sorted(p.name for p in (tmp_path / "figures").iterdir()) == names
+    for name in names:
+        expected = shutil.copy(HERE / "figures" / name, tmp_path / name)  # the comparison writes beside it
+        assert compare_images(str(expected), str(tmp_path / "figures" / name), tol=10) is None, name
+
+
+def test_the_readme_shows_the_committed_ranking():
+    ranked = (HERE / "tables" / "ranking_mnist_mlp_256x2.md").read_text()
+    assert ranked in (ROOT / "README.md").read_text()
+
+
+def test_a_folder_without_published_figures_is_refused_in_one_line(tmp_path, capsys):
+    assert main(["--results", str(tmp_path), "--out", str(tmp_path)]) == 2
+    err = capsys.readouterr().err
+    assert (err.count("\n"), str(tmp_path) in err) == (1, True)
+    assert list(tmp_path.iterdir()) == []
+
+
+WHOLE = RECORD.read_text()
+NO_RECORDS = {
+    "cut short": WHOLE[: len(WHOLE) // 2],
+    "empty": "",
+    "of another program": "[1, 2]",
+    "without its parts": '{"schema": 1}',
+    "of a newer version": json.dumps(json.loads(WHOLE) | {"schema": 99}),
+}
+
+
+@pytest.mark.parametrize("name", ["mnist-mlp-s9-0000000000.json", "mnist-mlp-s9-0000000000.failed.json"])
+@pytest.mark.parametrize("content", NO_RECORDS.values(), ids=NO_RECORDS)
+def test_a_file_that_is_no_record_is_named_in_one_line(content, name, tmp_path, capsys):
+    (tmp_path / "results" / "runs" / "ste").mkdir(parents=True)
+    shutil.copy(ROOT / "results" / "published.csv", tmp_path / "results")
+    shutil.copy(RECORD, tmp_path / "results" / "runs" / "ste")
+    path = tmp_path / "results" / "runs" / "ste" / name
+    path.write_text(content)
+    assert main(["--results", str(tmp_path / "results"), "--out", str(tmp_path / "out")]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n"), err.startswith("error: "), str(path) in err) == ("", 1, True, True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_refused_in_one_line(committed, tmp_path, capsys):
+    (tmp_path / "out").write_text("a file")
+    assert main(["--results", str(committed), "--out", str(tmp_path / "out"), "--tables-only"]) == 2
+    err = capsys.readouterr().err
+    assert (err.count("\n"), str(tmp_path / "out") in err) == (1, True)
