@@ -8,7 +8,6 @@ from netrc import NetrcParseError, netrc
 from typing import Any
 
 from hydra.utils import instantiate
-from pytorch_lightning.loggers import WandbLogger
 
 from configs.settings import UserError
 from results.record import Record
@@ -54,6 +53,8 @@ def record_summary(record: Record) -> dict[str, Any]:
 
 def mirror(record: Record, loggers: list[Any]) -> None:
     """Gives the final record to the loggers, and ends their runs."""
+    from pytorch_lightning.loggers import WandbLogger  # here, so that a dry run of an upload does not load Lightning
+
     for logger in loggers:
         if isinstance(logger, WandbLogger):
             logger.experiment.summary.update(record_summary(record))
