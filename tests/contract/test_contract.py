@@ -13,6 +13,7 @@ from methods import METHODS
 from methods.base import Method, MethodConfig
 from methods.binary.layers import binary_layers
 from methods.binary.sign import Quantizer, as_signs
+from methods.bitflip import BitFlipMethod
 from methods.nets import NETS
 from results.record import load
 from training.train import train
@@ -157,6 +158,31 @@ def test_same_seed_same_weights(name, fit):
     assert all(torch.equal(end[k], end_again[k]) for k in end)
     layers = [f"{layer}.weight" for layer in binary_layers(make(name).net)]
     assert not any(torch.equal(start[k], other_start[k]) for k in layers)
+
+
+def test_it_trains_and_predicts_channels_last(name, fit):
+    torch.manual_seed(0)
+    config, net_config = METHODS[name].Config(**QUICK.get(name, {})), NETS["tiny"].Config(width=8)
+    method = METHODS[name](config, net_config, (3, SIDE, SIDE), CLASSES, "cross_entropy")
+    method.net.to(memory_format=torch.channels_last)
+    x = torch.randn(EXAMPLES, 3, SIDE, SIDE).contiguous(memory_format=torch.channels_last)
+    fit(method, x, torch.arange(EXAMPLES) % CLASSES, epochs=4, batch_size=20)
+    layers = list(binary_layers(method.net).values())
+    weight = layers[0].weight
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    assert not weight.is_contiguous()
+    assert all(layer.weight.isfinite().all() for layer in layers)
+    if isinstance(method, BitFlipMethod):
+        every, state = torch.arange(weight.numel()), method.flipper.state[weight]
+        moments = method.flip_moment(weight, every)
+        for moment in method.flipper.moments:
+            assert not state[moment].is_contiguous()
+            state[moment] = state[moment].contiguous()
+        assert torch.equal(method.flip_moment(weight, every), moments)
+        assert moments.unique().numel() > 1
+    logits = evaluate(method, x)
+    method.net.to(memory_format=torch.contiguous_format)
+    torch.testing.assert_close(evaluate(method, x.contiguous()), logits, rtol=1e-4, atol=1e-4)
 
 
 def test_settings_are_explained(name):
