@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 
 def sign(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    """`+1` where `x ≥ 0`, `−1` elsewhere (NaN gives −1), shape of x, in `dtype` (default: x's)."""
-    one = torch.ones((), dtype=dtype or x.dtype, device=x.device)
-    return torch.where(x >= 0, one, -one)
+    """`+1` where `x ≥ 0`, `−1` elsewhere (NaN gives −1), shape and memory format of x, in `dtype` (default: x's)."""
+    x = x.detach()
+    return _plus_minus(torch.ge(x, 0, out=torch.empty_like(x)), dtype or x.dtype)
 
 
 def stochastic_sign(x: Tensor, dtype: torch.dtype | None = None, generator: torch.Generator | None = None) -> Tensor:
@@ -24,9 +24,16 @@ def stochastic_sign(x: Tensor, dtype: torch.dtype | None = None, generator: torc
 
     Random numbers are the `generator`'s (default: torch's own for the device)."""
     # drawn in float32 whatever x is: the 8 bits of a bfloat16 draw would shift the probability by up to 1/256
-    noise = 2 * torch.rand(x.shape, generator=generator, device=x.device) - 1
-    one = torch.ones((), dtype=dtype or x.dtype, device=x.device)
-    return torch.where(noise < x, one, -one)
+    noise = torch.rand(x.shape, generator=generator, device=x.device).mul_(2).sub_(1)
+    x = x.detach()
+    return _plus_minus(torch.lt(noise, x, out=torch.empty_like(x)), dtype or x.dtype)
+
+
+def _plus_minus(chosen: Tensor, dtype: torch.dtype) -> Tensor:
+    """`+1` where `chosen` is 1, `−1` where it is 0. `chosen` may be overwritten.
+
+    Comparisons come here as numbers, not as bools: a pass over a bool mask is the slowest part of a sign on a CPU."""
+    return torch.threshold_(chosen.to(dtype), 0, -1)
 
 
 def compute_dtype(x: Tensor) -> torch.dtype:
@@ -48,17 +55,18 @@ class StraightThrough(torch.autograd.Function):
 
 
 class _HardTanhGradient(torch.autograd.Function):
-    """Forward: (stochastic) sign. Backward: the gradient of hard tanh, `∂L/∂x = ∂L/∂a · 1{|x| ≤ 1}`."""
+    """Forward: (stochastic) sign. Backward: the gradient of hard tanh, `∂L/∂x = ∂L/∂a · 1{|x| ≤ 1}` (NaN passes it)."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, dtype: torch.dtype, stochastic: bool) -> Tensor:
-        ctx.save_for_backward(x.abs() <= 1)
+        ctx.save_for_backward(x)
         return stochastic_sign(x, dtype) if stochastic else sign(x, dtype)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        (inside,) = ctx.saved_tensors
-        return grads[0] * inside, None, None
+        (x,) = ctx.saved_tensors
+        beyond = 1 + torch.finfo(x.dtype).eps  # the next number after 1: torch's hard tanh is flat at ±1 itself
+        return torch.ops.aten.hardtanh_backward(grads[0], x, -beyond, beyond), None, None
 
 
 class Quantizer(nn.Module):

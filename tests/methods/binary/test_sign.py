@@ -75,6 +75,44 @@ def test_activation_sign_passes_the_gradient_up_to_one(dtype, training):
     assert gradient.tolist() == [scalar_hard_tanh_gradient(v, g) for v, g in zip(x.tolist(), UPSTREAM, strict=True)]
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_the_gradient_of_hard_tanh_ends_exactly_at_one(dtype):
+    one, far = torch.ones((), dtype=dtype), torch.tensor(math.inf, dtype=dtype)
+    above, below = one.nextafter(far), one.nextafter(-far)
+    x = torch.stack([below, one, above, -below, -one, -above]).requires_grad_()
+    ActivationSign()(x).backward(torch.full((6,), 3, dtype=dtype))
+    assert x.grad is not None
+    assert x.grad.tolist() == [3, 3, 0, 3, 3, 0]
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+@pytest.mark.parametrize(
+    "quantizer", [WeightSign, ActivationSign, StochasticWeightSign, StochasticActivationSign], ids=lambda q: q.__name__
+)
+def test_signs_and_their_gradients_keep_the_memory_format(quantizer, autocast):
+    x = torch.randn(4, 3, 5, 2).to(memory_format=torch.channels_last).requires_grad_()
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+        y = quantizer()(x)
+    assert y.stride() == x.stride()
+    y.backward(torch.randn(4, 3, 5, 2).to(y.dtype, memory_format=torch.channels_last))
+    assert x.grad is not None
+    assert x.grad.stride() == x.stride()
+
+
+def test_signs_have_no_gradient_of_their_own():
+    x = torch.zeros(3, requires_grad=True)
+    assert not sign(x).requires_grad
+    assert not stochastic_sign(x).requires_grad
+
+
+def test_a_draw_does_not_depend_on_the_memory_format():
+    x = torch.rand(4, 3, 5, 2) - 0.5
+    torch.manual_seed(0)
+    drawn = stochastic_sign(x)
+    torch.manual_seed(0)
+    assert torch.equal(stochastic_sign(x.to(memory_format=torch.channels_last)), drawn)
+
+
 def test_stochastic_gradients_do_not_depend_on_the_draw():
     _, w, gradient = forward_and_gradient(StochasticWeightSign())
     assert set(w.tolist()) == {-1, 1}
