@@ -1,15 +1,34 @@
-"""What is built from pyproject.toml: folders such as `analysis` or `results` never land in anyone's site-packages."""
+"""What is built from pyproject.toml: the package `binarized`, of the same files that the benchmark uses, and no other."""
 
 import re
+import shutil
+import subprocess
 import zipfile
 from pathlib import Path
 
 import pytest
 from hatchling import build
 
-import run
+ROOT = Path(__file__).resolve().parent.parent
+SHIPPED = {"binary": "methods/binary", "optim": "methods/optim"}
+USE = """
+import importlib, pkgutil, sys
+import torch, binarized.binary, binarized.optim
+from binarized.binary.layers import BinaryLinear
+from binarized.binary.sign import ActivationSign, WeightSign
+from binarized.optim import Bop, Bop2ndOrder
 
-ROOT = Path(run.__file__).resolve().parent
+for package in (binarized.binary, binarized.optim):
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module.name}")
+w = torch.nn.Parameter(torch.ones(3))
+optimizer = Bop([w], gamma=0.5, threshold=0.1)
+(w * torch.tensor([2.0, 0.2, -2.0])).sum().backward()
+optimizer.step()
+assert w.tolist() == [-1.0, 1.0, 1.0]
+assert BinaryLinear(4, 2, WeightSign())(torch.ones(1, 4)).abs().max() <= 4
+assert not {"methods", "configs", "pytorch_lightning", "hydra"} & sys.modules.keys()
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -17,11 +36,22 @@ def in_the_checkout(monkeypatch):
     monkeypatch.chdir(ROOT)  # a build backend works in the current folder
 
 
-def test_a_wheel_has_no_top_level_package(tmp_path):
-    with zipfile.ZipFile(tmp_path / build.build_wheel(str(tmp_path))) as wheel:
-        names = wheel.namelist()
-    assert len(names) >= 3
-    assert [name for name in names if not re.fullmatch(r"[^/]+\.dist-info/.+", name)] == []
+def build_wheel(folder: Path) -> Path:
+    return folder / build.build_wheel(str(folder))
+
+
+def test_a_wheel_has_optimizers_and_layers_under_one_name(tmp_path):
+    with zipfile.ZipFile(build_wheel(tmp_path)) as wheel:
+        names = {name for name in wheel.namelist() if ".dist-info/" not in name}
+        needs = {line for name in wheel.namelist() if name.endswith("METADATA") for line in
+                 wheel.read(name).decode().splitlines() if line.startswith("Requires-Dist")}  # fmt: skip
+        for room, folder in SHIPPED.items():
+            files = {f"binarized/{room}/{path.name}": path for path in (ROOT / folder).glob("*.py")}
+            assert {name for name in names if name.startswith(f"binarized/{room}/")} == files.keys()
+            assert all(wheel.read(name) == path.read_bytes() for name, path in files.items())
+            names -= files.keys()
+    assert names == set()
+    assert {re.split(r"[<>=!; ]", line.removeprefix("Requires-Dist: "))[0] for line in needs} == {"torch", "numpy"}
 
 
 def test_an_editable_install_puts_the_checkout_on_the_path(tmp_path):
@@ -30,3 +60,14 @@ def test_an_editable_install_puts_the_checkout_on_the_path(tmp_path):
         assert [Path(name).suffix for name in others] == [".pth"]
         lines = wheel.read(others[0]).decode().splitlines()
     assert [Path(line).resolve() for line in lines if line] == [ROOT]
+
+
+@pytest.mark.slow
+def test_the_wheel_works_in_an_empty_environment(tmp_path):
+    if not (uv := shutil.which("uv")):
+        pytest.skip("uv, which makes the environment, is not on the path")
+    python = tmp_path / "venv/bin/python"
+    subprocess.run([uv, "venv", "--quiet", str(tmp_path / "venv")], check=True)
+    subprocess.run([uv, "pip", "install", "--quiet", "--python", str(python), str(build_wheel(tmp_path))], check=True)
+    done = subprocess.run([str(python), "-c", USE], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
