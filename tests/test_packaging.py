@@ -1,4 +1,4 @@
-"""What is built from pyproject.toml: the package `binarized`, of the same files that the benchmark uses, and no other."""
+"""What is built from pyproject.toml: the package `binarized`, of the same files that the benchmark uses."""
 
 import re
 import shutil

@@ -1,0 +1,36 @@
+"""Lightning's own callbacks see the figures of every epoch, by their names in the record's curves."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+
+from results.record import load
+from training.train import train
+
+
+def test_model_checkpoint_keeps_the_epoch_that_validation_chooses(configure, tmp_path):
+    best = ModelCheckpoint(tmp_path / "mine", "{epoch}", monitor="val_error", save_weights_only=True)
+    run = configure("epochs=5", "method.lr=0.1", "seed=1")
+    record = train(run, [best])
+    assert best.best_model_score.item() == pytest.approx(min(record.curves["val_error"]), rel=1e-6)
+    assert Path(best.best_model_path).name == f"epoch={record.best_epoch - 1}.ckpt"
+    theirs = torch.load(best.best_model_path, weights_only=True)["state_dict"]
+    ours = torch.load(run.weights, weights_only=True)
+    assert all(torch.equal(theirs[f"net.{name}"], value) for name, value in ours.items())
+
+
+@pytest.mark.parametrize("figure", ["val_error", "val_loss", "train_loss", "train_error", "flip_rate"])
+def test_early_stopping_ends_a_run_which_then_leaves_no_record(configure, capsys, figure):
+    run = configure("epochs=6")
+    stop = EarlyStopping(figure, patience=1, min_delta=1e9)  # nothing counts as better than the first epoch
+    record = train(run, [stop])
+    assert record.curves["epoch"] == [1, 2]
+    assert record.validation["error"] == min(record.curves["val_error"])
+    assert record.test
+    assert not run.record_path.exists()
+    assert not run.failed_path.exists()
+    assert "stopped after epoch 2 of 6 by a callback: no record is written\n" in capsys.readouterr().out
+    train(run)
+    assert load(run.record_path).curves["epoch"] == [1, 2, 3, 4, 5, 6]
