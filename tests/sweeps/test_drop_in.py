@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-CODE = ("run.py", "configs", "methods", "datamodules", "sweeps", "results", "analysis")
+CODE = ("run.py", "configs", "methods", "datamodules", "training", "sweeps", "results", "analysis")
 COMMANDS = """
 import sys
 import sweeps.suite, analysis.__main__
@@ -20,6 +21,7 @@ assert analysis.__main__.main() == 0
 """
 
 
+@pytest.mark.slow
 def test_a_new_file_is_all_it_takes(tmp_path):
     for name in CODE:
         source = ROOT / name

@@ -8,6 +8,8 @@ import pytest
 
 from tests.sweeps.tools import records_in
 
+pytestmark = pytest.mark.slow  # processes of their own
+
 ROOT = Path(__file__).parent.parent.parent
 SMALL = ["dataset=digits", "device=cpu", "compile=false", "epochs=1", "save_weights=false"]
 

@@ -54,6 +54,7 @@ def server():
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="starts a server as Debian has it")
 def test_workers_share_a_study_and_do_what_a_killed_one_left(server, make, tmp_path):
     settings = [*LONG, "trials=4", f"storage='{server}'"]

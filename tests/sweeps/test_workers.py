@@ -37,6 +37,7 @@ def check_that_it_is_as_if_never_interrupted(sweep, number: int, tmp_path) -> No
     assert whole.validation == ours.validation
 
 
+@pytest.mark.slow
 def test_one_of_two_workers_is_killed_and_another_does_its_trial(make, tmp_path, capsys):
     settings = [*LONG, "trials=4"]
     sweep = make(*settings)
@@ -58,6 +59,7 @@ def test_one_of_two_workers_is_killed_and_another_does_its_trial(make, tmp_path,
     check_that_it_is_as_if_never_interrupted(again, number, tmp_path)
 
 
+@pytest.mark.slow
 def test_all_workers_are_killed_and_the_same_command_goes_on(make, tmp_path, capsys):
     settings = [*LONG, "trials=3", f"storage=journal:{tmp_path}/shared/study.log"]
     sweep = make(*settings)

@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
 def test_without_a_compiler_a_run_goes_on_uncompiled(tmp_path):
     places = [f"results_dir={tmp_path / 'runs'}", f"output_dir={tmp_path / 'out'}"]
     # an empty cache: what was compiled before on this machine must not help

@@ -57,13 +57,14 @@ def start_and_kill(arguments: list[str], checkpoint: Path, after: int) -> None:
     assert status == -signal.SIGKILL
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "method",
     [
         ["method=ste", "method.activation=stochastic"],
-        pytest.param(["method=binaryconnect", "method.weights=stochastic"], marks=pytest.mark.slow),
-        pytest.param(["method=bop2nd", "dataset.augment=crop"], marks=pytest.mark.slow),
-        pytest.param(["method=pbop", "precision=bf16"], marks=pytest.mark.slow),
+        ["method=binaryconnect", "method.weights=stochastic"],
+        ["method=bop2nd", "dataset.augment=crop"],
+        ["method=pbop", "precision=bf16"],
     ],
     ids=lambda value: value[0],
 )
