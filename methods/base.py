@@ -69,11 +69,15 @@ class Tally:
 
 
 class Method(pl.LightningModule):
-    """Trains `net` on batches (x, y): x real (batch, C, H, W), y class indices (batch,).
+    """Trains a net on batches (x, y): x real (batch, C, H, W), y class indices (batch,).
 
-    `latent` says whether the binary layers' `weight` is a real value behind the weight (saturation is then of
-    interest); `flips_bits`, whether an optimizer flips ±1 weights on a threshold (then `flip_moment` and `threshold`
-    tell of it); `reconstruction`, whether the method had to be reconstructed from an incomplete source."""
+    `net_config` is the Config of one of methods/nets, `self.net` the module that is built from it and from `parts()`.
+
+    - `latent`: the `weight` of a binary layer is a real value from which the ±1 weight is made. Diagnostics then
+      measure its saturation.
+    - `flips_bits`: the `weight` is ±1 and an optimizer flips it on a threshold. Diagnostics then call `flip_moment` and
+      `threshold`, see `BitFlipMethod`.
+    - `reconstruction`: the published source is incomplete, and the method fills it in."""
 
     Config: ClassVar[type[MethodConfig]]
     compiled_net: Any
@@ -91,27 +95,30 @@ class Method(pl.LightningModule):
         self.net = self.build(net_config, input_shape, classes)
         self.loss = LOSSES[loss]
         self.tally = {"train": Tally(), "validation": Tally(), "test": Tally()}
-        self.measured: dict[str, float] = {}  # the method's own columns of the curves, set anew every epoch
+        self.measured: dict[str, float] = {}  # the method's own columns of the curves, set in every epoch
         self.compiled = False
         with torch.no_grad():
             self.initialize()
         # the present value of each scheduled hyperparameter; an impossible schedule is refused before a run begins
         self.scheduled = {name: value_at(0.0) for name, value_at in self.schedules().items()}
 
-    # what a method defines
+    # what a method defines or overrides
 
     def parts(self) -> Parts:
+        """What the net is built from: layers, quantizers, batch norm."""
         raise NotImplementedError
 
     def initialize(self) -> None:
-        """Sets initial weights where they differ from PyTorch's own."""
+        """Sets the initial weights where they are not PyTorch's own."""
 
     def optimizers_of(self, binary: list[Tensor], rest: list[Tensor]) -> Iterable[torch.optim.Optimizer]:
-        """The optimizers that step the weights of binary layers and everything else (batch norm)."""
+        """The optimizers; `binary` are the weights of the binary layers, `rest` all other parameters (batch norm).
+
+        Together they have every parameter of the net once. RuntimeError where they do not."""
         raise NotImplementedError
 
     def penalty(self) -> Tensor | None:
-        """What is added to the loss in training; the losses in the record are without it."""
+        """What is added to the loss in training, or None. The losses in the record do not contain it."""
         return None
 
     def variants(self) -> Iterator[tuple[str, AbstractContextManager[None]]]:

@@ -39,10 +39,10 @@ class Config(MethodConfig):
 class BayesBiNNMethod(SampledMethod):
     """Bayesian learning rule: natural-gradient descent on the Bernoulli posterior of each weight
 
-    Relaxed draws `w = tanh((λ + δ)/T)` in training, `sign(λ)` in evaluation. The published nets have *ReLU*
-    activations (`activation=relu`, the default): their figures belong beside BinaryConnect's. `sign` is ours.
-    Defaults: T, ε, the start at ±10 and ρ as in the paper [recalled]; β and the schedule of α are ours, for short runs
-    (paper, MNIST, 500 epochs: α 1e-4 with cosine [recalled]). Source: Meng et al. 2020, arXiv 2002.10778."""
+    Relaxed draws `w = tanh((λ + δ)/T)` in training, `sign(λ)` in evaluation. The published nets have ReLU activations
+    (`activation=relu`, the default), so compare their figures with those of BinaryConnect. `sign` is ours. Defaults:
+    T, ε, the start at ±10 and ρ as in the paper [recalled]; β and the schedule of α are ours, for short runs (paper,
+    MNIST, 500 epochs: α 1e-4 with cosine [recalled]). Source: Meng et al. 2020, arXiv 2002.10778."""
 
     Config = Config
     latent: ClassVar[bool] = True

@@ -62,15 +62,16 @@ class Bernoulli(RecalibratedMethod):
     run has a soft stage, then hardens (`HardeningPlan`): the largest logits go to ±`CERTAIN`, the others are trained
     on. Loss: `L + (1/layers) Σ_l λ_l mean(1 − mw_l²)`.
 
-    Evaluation, validation too, is always of the fully binary net, all weights and hidden activations signs: at the end
-    of every epoch batch-norm statistics are estimated anew for that net, so the chosen checkpoint is a binary one. The
-    curves have beside its `val_error` those of the net as it trains (`val_soft_error`), of the same with its weights
-    replaced by signs (`val_weights_error`), and the share of weights that are `hardened` for good.
+    Evaluation, validation included, is always of the fully binary net: all weights and hidden activations are signs,
+    and before every validation batch-norm statistics are measured for that net. So the chosen checkpoint is a binary
+    one. Three columns of the curves are this method's own: `val_soft_error`, the error of the net as it trains;
+    `val_weights_error`, that of the same net with signs for weights; `hardened`, the share of weights that are ±1 and
+    stay so.
 
-    Source: slides, Pavlyuchenkov 2023. Differs from them: z by the nominal variance, which keeps a slope where all is
-    nearly certain (`how=auto`, `exact`, `adaptive` and `clt` give P(S ≥ 0) itself); while weights harden, activations
-    are signs with the gradient of σ(a/T) (`activations=annealed` lowers T instead); parts are of all layers at a time,
-    not of one."""
+    Source: slides, Pavlyuchenkov 2023. Differs from them: z is computed with the nominal variance, which keeps a slope
+    where all terms are nearly certain (`how=auto`, `exact`, `adaptive` and `clt` give P(S ≥ 0) itself); while weights
+    harden, activations are signs with the gradient of σ(a/T) (`activations=annealed` lowers T instead); with
+    `binarize=by_part` a part of every layer hardens at a time, not a part of one layer."""
 
     Config = Config
 
@@ -98,7 +99,8 @@ class Bernoulli(RecalibratedMethod):
         yield torch.optim.Adam(groups, lr=self.config.lr, fused=True)
 
     def schedules(self) -> dict[str, Schedule]:
-        """The rate falls from lr to lr_end in the soft stage, and in every span after it as lr_harden says."""
+        """The rate falls from lr to lr_end in the soft stage, and from lr_harden to lr_harden_end in every span after
+        it."""
         c, soft = self.config, self.schedule("lr")
         end = c.lr_harden * c.lr_end / c.lr if c.lr_harden_end is None else c.lr_harden_end
         harden = self.schedule("lr", c.lr_harden, end)
@@ -160,8 +162,8 @@ class Bernoulli(RecalibratedMethod):
 
     @contextmanager
     def as_trained(self, weights: bool = True) -> Iterator[None]:
-        """Within the context evaluation has the activations of the present moment of training, and with `weights` its
-        weights too. Batch-norm statistics may be set for that; they are as before at its end."""
+        """Within the context, evaluation uses the activations of the present moment of training, and with `weights` the
+        weights' means. Batch-norm statistics that are set within it are restored at its end."""
         quantizers: list[Any] = [*self.activations, *(layer.quantizer for layer in self.layers if weights)]
         with kept_statistics(self.net):
             try:
@@ -175,7 +177,9 @@ class Bernoulli(RecalibratedMethod):
 
 @torch.no_grad()
 def harden(logits: Tensor, count: int) -> None:
-    """Sets the `count` logits of largest size to ±CERTAIN by their sign, in place: no gradient reaches them again."""
+    """Sets the `count` logits of largest absolute value to ±CERTAIN, keeping their signs, in place.
+
+    tanh is flat there, so no gradient reaches them again."""
     chosen = torch.zeros(logits.numel(), dtype=torch.bool, device=logits.device)
     chosen[logits.abs().flatten().topk(count).indices] = True
     logits.copy_(torch.where(chosen.view(logits.shape), CERTAIN * sign(logits), logits))

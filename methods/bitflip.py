@@ -17,7 +17,7 @@ from .optim.schedule import SCHEDULES, Schedule
 
 @dataclass
 class BitFlipConfig(MethodConfig):
-    """What Bop and Bop2ndOrder share: Adam's rate is for batch norm alone, and may go its own way."""
+    """The settings that Bop and Bop2ndOrder share. `lr` and its schedule are those of Adam, which trains batch norm."""
 
     threshold: float = setting(1e-8, "τ: a weight flips where w·m passes it", low=0)
     threshold_end: float = setting(1e-8, "its value at the end of the schedule", low=0)
@@ -56,10 +56,10 @@ class BitFlipMethod(Method):
         return {name: self.schedule(name) for name in ("lr", "threshold", "gamma")}
 
     def flip_moment(self, weight: Tensor, index: Tensor) -> Tensor:
-        """What the rule compares with τ, for the weights at flat positions `index`: a flip is due where it is over τ
-        and has the weight's sign."""
+        """What the rule compares with τ, for the weights at the positions `index` of the flattened weight: a weight
+        flips where this has the weight's sign and is larger than τ."""
         return self.flipper.state[weight]["m"].take(index)
 
     def threshold(self) -> float:
-        """τ as the next step will use it."""
+        """τ of the next step; at least 1e-30, so that it can be divided by."""
         return max(self.scheduled["threshold"], 1e-30)

@@ -21,7 +21,7 @@ class Config(BitFlipConfig):
     sigma: float = setting(1e-3, "σ: the weight of a new squared gradient in v", low=0, high=1)
     sigma_end: float = setting(1e-2, "its value at the end of the schedule", low=0, high=1)
     sigma_schedule: str = setting("constant", "how σ goes from sigma to sigma_end", choices=SCHEDULES)
-    correction: str = setting("biased", "of the moments' start at zero; docstring of Bop2ndOrder", choices=CORRECTIONS)
+    correction: str = setting("biased", "for the moments' start at zero, see Bop2ndOrder", choices=CORRECTIONS)
 
 
 class Bop2ndMethod(BitFlipMethod):
@@ -49,6 +49,6 @@ class Bop2ndMethod(BitFlipMethod):
         )
 
     def flip_moment(self, weight: Tensor, index: Tensor) -> Tensor:
-        """m/√v as the biased rule has it, uncorrected."""
+        """`m/(√v + ε)`, without a correction of the moments."""
         state, eps = self.flipper.state[weight], self.flipper.param_groups[0]["eps"]
         return state["m"].take(index) / (state["v"].take(index).sqrt() + eps)

@@ -29,7 +29,7 @@ class Config(MethodConfig):
     name: str = "pbnet"
     lr: float = setting(0.1, "learning rate of Adam (α) for θ and batch norm", above=0)
     sampling: bool = setting(False, "draw hidden activations (PBNet-S) instead of passing their probabilities on")
-    temperature: float = setting(1.0, "of the binary concrete draws, whose gradient alone it shapes", above=0)
+    temperature: float = setting(1.0, "T of the binary concrete draws; it changes only their gradient", above=0)
     pretrain: float = setting(
         0.15, "share of the epochs that trains the real twin, from which θ starts; 0: θ ~ U(−1,1)", low=0, below=1
     )
@@ -54,7 +54,7 @@ class PBNet(SampledMethod):
     (per-class binary cross-entropy, .1 to .6 points better there) is not built; max-pooling comes before batch norm,
     as in all nets here; the twin counts in the budget; the rate falls by schedule, not at plateaus of the validation
     loss; it starts PBNet uniformly and PBNet-S from a twin, here both do as `pretrain` says. It finds `sampling` to be
-    needed on CIFAR-10 (89 % against 75 to 80 %); in short trials on MNIST with these defaults it was the worse."""
+    needed on CIFAR-10 (89 % against 75 to 80 %); in short trials on MNIST with these defaults it was worse."""
 
     Config = Config
 
@@ -79,7 +79,7 @@ class PBNet(SampledMethod):
         groups: list[dict[str, Any]] = [{"params": rest}, {"params": binary, "clip": 1.0}]
         yield torch.optim.Adam(groups, lr=self.config.lr, fused=True)
 
-    # two phases
+    # two phases: the real twin, then the distributions
 
     @property
     def pretraining(self) -> int:

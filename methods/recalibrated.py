@@ -1,4 +1,4 @@
-"""Methods that train one net and evaluate another: batch-norm statistics are measured anew for the evaluated one."""
+"""Methods that train one net and evaluate another: batch-norm statistics are measured for the evaluated one."""
 
 from copy import copy
 from itertools import islice
@@ -13,10 +13,10 @@ BATCHES = 20  # enough, says Peters & Welling 2018
 
 
 class RecalibratedMethod(Method):
-    """Before every validation, the running statistics of batch norm become those of the net as it is evaluated, over
+    """Before every validation, the running statistics of batch norm are measured for the net as it is evaluated, over
     `BATCHES` training batches. They are part of the weights that validation chooses.
 
-    In training, batch norm uses the batch's own statistics, so that nothing else of training changes."""
+    Training itself does not change: batch norm uses the statistics of the batch there."""
 
     def on_validation_start(self) -> None:
         if self.trainer.state.fn == TrainerFn.FITTING:
@@ -30,7 +30,8 @@ class RecalibratedMethod(Method):
             reestimate(self.net, (x for x, _ in islice(self._training_batches(), BATCHES)))
 
     def _training_batches(self) -> Any:
-        """In the order of epoch 0, whatever epoch it is: a function of the seed alone, apart from training's own."""
+        """The training batches in the order of epoch 0, whatever the present epoch: they depend only on the seed, and
+        the order of training is left as it is."""
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         if data is None:
             return self.trainer.train_dataloader

@@ -50,7 +50,7 @@ class SampledMethod(RecalibratedMethod):
                 for quantizer in quantizers:
                     quantizer.drawing, quantizer.seed = False, None
 
-    # here every pass draws anew, whatever the number of the draw
+    # here the net draws its weights in every pass, whatever k is
 
     def prepare_draws(self) -> None:
         """Called once, while the quantizers draw and before any prediction."""

@@ -2,7 +2,8 @@
 
 Every input and every weight is an independent ±1 variable, of which a layer has the means `mx` and `mw` in [−1, 1]; a
 product has the mean `μ = mx·mw`, and the layer's output is `z = P(S ≥ 0)` of the sum S of its N products. Source:
-slides, Pavlyuchenkov 2023. Differs from them: z may be had in ways that are quicker, or train better, than the exact.
+slides, Pavlyuchenkov 2023. Differs from them: there are ways to compute z that are faster, or train better, than the
+exact one.
 """
 
 from collections.abc import Callable
@@ -39,8 +40,8 @@ class WeightMean(Quantizer):
 class ActivationMean(Quantizer):
     """`mx = 2·σ(a/(T + 1e-4)) − 1` of a batch norm's output a; in evaluation `sign(a)`, unless `soft`.
 
-    Where `hardened`, it is sign(a) in training too, with the gradient of the above. T and `hardened` are tensors, so
-    that a compiled net need not be compiled again for every new value; they are no part of a net's state."""
+    Where `hardened`, it is sign(a) in training too, with the gradient of the above. T and `hardened` are tensors: a
+    float would be compiled into the net, and each new value compile it again. They are no part of a net's state."""
 
     soft = False
     temperature: Tensor
@@ -73,13 +74,13 @@ class _Probabilities(nn.Module):
 
     `how`, of `LAYER_WAYS`, is how z is computed in training (see `poisson_binomial.prob_sum_nonnegative`). "auto": the
     CLT where `clt_error` of the sum's own variance is at most `tolerance` (.01: sd ≥ 16, or Var ≤ .033; .03: sd ≥ 5.3,
-    or Var ≤ .05), and the adaptive lattice for all other sums. "clt" and "nominal" need matrix products alone,
+    or Var ≤ .05), and the adaptive lattice for all other sums. "clt" and "nominal" need matrix products only,
     `m = mx·mw` and `Var = N − mx²·mw²`; the others hold products μ in chunks of CHUNK numbers. "expectation" is the
     math-expectation layer: the output is m, real.
 
-    In evaluation, where weights are signs, z is 1 or 0, but "nominal" stays as it is: both are monotone in S, so that
-    batch norm and sign after them are a threshold on S. Input means outside [−1, 1] count as ±1, except for "nominal".
-    Zeros of a convolution's padding are inputs of mean 0, fair coins."""
+    In evaluation weights are signs and z is 1 or 0; "nominal" gives Φ(…) there too. Both are monotone in S, so batch
+    norm and sign after them are a threshold on S. Input means outside [−1, 1] count as ±1, except for "nominal". Zeros
+    of a convolution's padding are inputs of mean 0, fair coins."""
 
     how: str
     tolerance: float
@@ -212,12 +213,12 @@ def _of_some(patches: Tensor, w: Tensor, image: Tensor, place: Tensor, out: Tens
 
 @torch.compiler.disable  # loops over terms and sizes that depend on the data: nothing to compile
 def _chunk(function: Callable[..., Tensor], *arguments: Tensor | str) -> Tensor:
-    """The function's result; what it computed on the way is not kept for the backward pass, but computed again."""
+    """The function's result. Its intermediate tensors are not kept for the backward pass, but computed again."""
     return checkpoint(function, *arguments, use_reentrant=False, preserve_rng_state=False)
 
 
 def _within(x: Tensor) -> Tensor:
-    """Means cut off at ±1; unlike `clamp`'s, whose gradient at the ends depends on torch's version, it passes there."""
+    """Means clipped to [−1, 1]. The gradient passes at ±1 itself, where that of `clamp` depends on torch's version."""
     return torch.where(x.abs() > 1, x.sign(), x)
 
 

@@ -55,9 +55,9 @@ def moments(f: Callable[[Tensor, Tensor], Tensor], theta: Tensor, h: Tensor, kin
     | SIGNS | `f(1, 1 − θ²)` | the same, as h² = 1; it is one number for all examples |
     | MEANS | `f(1, 1 − θ²) + f(1 − h², θ²)` | the paper's `D − f(h², θ²)` |
 
-    These are sums of terms that are not negative: no digits cancel, in bfloat16 either, where nearly all is certain.
-    Where a convolution pads, f leaves out the taps on zeros, so D counts the taps inside the image alone. Differs from
-    the paper: of SIGNS no gradient flows through h², which is constant."""
+    All terms of these sums are ≥ 0, so no digits cancel where nearly all weights are certain, not even in bfloat16.
+    Where a convolution pads, f leaves out the taps on zeros, so D counts the taps inside the image only. Differs from
+    the paper: with SIGNS no gradient flows through h², which is constant."""
     mean, spread = f(h, theta), 1 - theta.square()
     if kind == VALUES:
         variance = f(h.square(), spread)

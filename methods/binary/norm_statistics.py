@@ -1,4 +1,4 @@
-"""Batch-norm statistics of a net whose weights were binarized after training: measured anew on training batches."""
+"""Running statistics of a net's batch norms: kept, restored, and measured again for a net that changed."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -9,20 +9,20 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def statistics(net: nn.Module) -> list[Tensor]:
-    """The buffers of every batch norm as they are held (running mean, variance, count): to copy from and to."""
+    """The buffers of every batch norm (running mean, variance, count): the tensors themselves, not copies."""
     return [buffer for m in net.modules() if isinstance(m, _BatchNorm) for buffer in m.buffers()]
 
 
 @torch.no_grad()
 def restore(net: nn.Module, kept: list[Tensor]) -> None:
-    """Puts copies of `statistics(net)` back."""
+    """Copies the values `kept`, in the order of `statistics(net)`, into the net."""
     for buffer, before in zip(statistics(net), kept, strict=True):
         buffer.copy_(before)
 
 
 @contextmanager
 def kept_statistics(net: nn.Module) -> Iterator[None]:
-    """Within the context statistics may be set anew; at its end they are what they were."""
+    """At the end of the context the statistics are what they were at its start."""
     kept = [buffer.clone() for buffer in statistics(net)]
     try:
         yield

@@ -1,8 +1,8 @@
 """P(S ≥ 0) of a sum S of independent ±1 terms (Poisson-binomial, on its lattice), and its gradient, in several ways.
 
 Throughout, `mu` (…, N) holds the terms' means in [−1, 1], so that term i is +1 with probability v_i = (1 + μ_i)/2, and
-K counts the terms that are +1: S = 2K − N. S has the parity of N and moves in steps of 2, so S = 0 occurs for even N
-alone, and is part of the event. Source: slides, Pavlyuchenkov 2023; the adaptive lattice, the stable solve and the
+K counts the terms that are +1: S = 2K − N. S has the parity of N and moves in steps of 2, so S = 0 occurs only for
+even N, and is part of the event. Source: slides, Pavlyuchenkov 2023; the adaptive lattice, the stable solve and the
 closures of the central equations are ours.
 """
 
@@ -47,8 +47,8 @@ def prob_sum_nonnegative(
     dynamic programming. "adaptive" has the same from its lattice, "clt" and "nominal" their own from autograd.
 
     Memory: rows go in chunks of CHUNK // (work per row) rows, at least one; a chunk holds up to 8 × CHUNK numbers (in
-    float64 64 MiB), beside tensors of mu's size. Half precision is computed in float32. Means outside [−1, 1] are not
-    looked for. ValueError for an unknown name, and for N = 0."""
+    float64 64 MiB), in addition to tensors of mu's size. Half precision is computed in float32. Means are not checked
+    to be in [−1, 1]. ValueError for an unknown name, and for N = 0."""
     _check("how", how, WAYS)
     _check("gradient", gradient, GRADIENTS)
     _check("closure", closure, CLOSURES)

@@ -11,8 +11,8 @@ from .sign import Quantizer, StraightThrough, compute_dtype, sign, stochastic_si
 class RandomWeight(Quantizer):
     """A weight that is +1 with probability `(1 + mean(x))/2`, else −1; x is what is trained.
 
-    In training the layer gets `in_training(x)`. In evaluation it gets the likelier sign; while `drawing`, a draw, anew
-    at every pass or, where `seed` is set, the one that the seed determines."""
+    In training the layer computes with `in_training(x)`. In evaluation it computes with the likelier sign, or, while
+    `drawing`, with a draw: another one in every pass, but where `seed` is set always the one of that seed."""
 
     drawing = False
     seed: int | None = None

@@ -1,4 +1,4 @@
-"""Shift-based arithmetic: rounding to powers of two by the exponent alone, and batch norm made of such shifts."""
+"""Shift-based arithmetic: rounding to powers of two by the exponent only, and batch norm made of such shifts."""
 
 import math
 from typing import Any, ClassVar
@@ -99,10 +99,10 @@ class ShiftBatchNorm(nn.Module):
     batch's 1/M inside a mean (a shift where M is a power of two), the square root per feature whose AP2 is istd, and
     `momentum` in the running statistics. Statistics and sums are taken in float32 whatever x is (float64 for float64).
 
-    Args: as `torch.nn.BatchNorm1d`; `momentum` is the weight of a new batch. `statistic` is what runs on beside
-    `running_mean`: "inverse_std" keeps `running_inverse_std`, of 1/√(var + ε) before its AP2 (Torch7), zero at the
+    Args: as `torch.nn.BatchNorm1d`; `momentum` is the weight of a new batch. `statistic` is what is averaged
+    besides the mean: "inverse_std" keeps `running_inverse_std`, of 1/√(var + ε) before its AP2 (Torch7), zero at the
     start, so that an untrained layer evaluates to β; "variance" keeps `running_var`, of var (TensorFlow), one at the
-    start. Either way AP2 is applied at evaluation.
+    start. AP2 is applied in evaluation, in both cases.
 
     Raises ValueError for an unknown statistic, an input of another shape, and in training for one value per feature.
 

@@ -1,8 +1,8 @@
-"""Sign functions and their pseudo-gradients: what stands for `∂sign(x)/∂x` is all that separates many of the methods.
+"""Sign functions and their pseudo-gradients. Many of the methods differ only in what they take for `∂sign(x)/∂x`.
 
-`sign(0) = +1` everywhere (−0.0 too), defined once, here. Each quantizer is a module so that it can hold parameters and
-know training from evaluation; a net gives every layer its own. All of them return ±1 in the dtype that the layer
-computes in: under bf16 autocast a sign goes straight to bf16, where ±1 is exact, and no float copy is made.
+`sign(0) = +1` everywhere (−0.0 too), defined once, here. Each quantizer is a module, so that it can have parameters and
+behave differently in training and evaluation; every layer of a net has its own. All of them return ±1 in the dtype that
+the layer computes in: under bf16 autocast a sign is made in bf16, where ±1 is exact, and no float copy is made.
 """
 
 from collections.abc import Iterator
@@ -132,7 +132,7 @@ class Identity(Quantizer):
 
 
 class Activation(Quantizer):
-    """A real activation function (ReLU, tanh, hard tanh), for nets that binarize their weights alone, or nothing."""
+    """A real activation function (ReLU, tanh, hard tanh), for nets that binarize only their weights, or nothing."""
 
     binary = False
 

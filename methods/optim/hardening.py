@@ -8,12 +8,13 @@ BINARIZE = ("at_once", "by_layer", "by_part")
 @dataclass(frozen=True)
 class HardeningPlan:
     """A run of `epochs` epochs begins with a soft stage: the share `soft` of them, rounded, at least one. After it
-    layers are hardened, all of them in one span, but with `by_layer` each in its own: front to back, about equally
-    long, and some empty in a run of few epochs.
+    come the spans in which layers harden. With `by_layer` each layer has its own span, front to back, about equally
+    long; in a run of few epochs some are empty. Otherwise one span, the rest of the run, serves all layers.
 
-    A moment is the number of epochs since the run began. Weights are hardened where an epoch starts: with `by_part` a
-    part of every layer at each start within the span, the rest at the last; else all of a layer at the first start
-    behind its span (behind the last one there is none: evaluation takes the signs anyway)."""
+    A moment is the number of epochs since the run began. Weights are hardened at the start of an epoch. With `by_part`,
+    a part of every layer is hardened at each start within the span, and the last start hardens the rest. Otherwise a
+    whole layer is hardened at the first start after its span. (After the last span there is none: evaluation uses the
+    signs anyway.)"""
 
     binarize: str
     epochs: int
@@ -32,16 +33,16 @@ class HardeningPlan:
         return first + layer * length // self.layers, first + (layer + 1) * length // self.layers
 
     def progress(self, layer: int, moment: float) -> float:
-        """The share of the layer's span that has passed: 0 before it, 1 behind it."""
+        """The share of the layer's span that has passed: 0 before it, 1 after it."""
         first, end = self.span(layer)
         if moment >= end:
             return 1.0
         return (moment - first) / (end - first) if moment > first else 0.0
 
     def hardened(self, layer: int, epoch: int) -> float:
-        """The share of the layer's weights that are ±1 for good from the start of `epoch` on.
+        """The share of the layer's weights that are ±1, and stay so, from the start of `epoch` on.
 
-        In parts: `1 − (1 − k/n)²` at the k-th of the span's n starts, so that the last to go go slowly."""
+        With `by_part`: `1 − (1 − k/n)²` at the k-th of the span's n starts, so that the last parts are small."""
         first, end = self.span(layer)
         if self.binarize == "by_part" and first <= epoch < end:
             return 1 - (1 - (epoch - first + 1) / (end - first)) ** 2

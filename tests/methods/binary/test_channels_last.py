@@ -77,7 +77,7 @@ def test_signs(quantizer, training, x):
 
 @pytest.mark.parametrize("quantizer", QUANTIZERS, ids=lambda q: type(q).__name__)
 def test_a_quantizer_keeps_every_element_in_its_place(quantizer: Quantizer, x):
-    """Where it draws, what is certain is told from its opposite."""
+    """Of the quantizers that draw too: these values are so large that every draw has their sign."""
     quantizer = copy.deepcopy(quantizer)
     value = (x >= 0).float() if isinstance(quantizer, Coin) else 40 * x.sign()
     laid_out = value.contiguous(memory_format=torch.channels_last)
