@@ -15,8 +15,9 @@ from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
 
-CONFIGS = Path(__file__).parent.parent / "configs"
-GROUPS = ("method", "dataset", "net")
+from configs.registry import GROUPS, ROOT
+
+CONFIGS = ROOT / "configs"
 
 
 class ChosenNames(ConfigSource):

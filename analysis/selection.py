@@ -8,9 +8,10 @@ from typing import Any
 import pandas as pd
 
 from analysis.experiments import CONFIGS, experiment_settings, flat
+from configs.registry import ROOT
 from results.record import Record, failed_files, load, record_files
 
-RESULTS = Path(__file__).parent.parent / "results"
+RESULTS = ROOT / "results"
 SPLITS = ("validation", "test")
 
 

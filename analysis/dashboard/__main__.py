@@ -12,9 +12,8 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from analysis.dashboard import BANDS, upload
+from configs.registry import ROOT
 from configs.settings import UserError
-
-ROOT = Path(__file__).parent.parent.parent
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from analysis.cells import cells_of, net_of
+from analysis.cells import cells_of, compared, net_of
 from tests.analysis.made_up import run
 
 
@@ -30,3 +30,21 @@ def test_a_net_is_named_with_its_images_where_they_are_unusual():
     small = {"net.name": "bernoulli_cnn", "net.width": 8.0, "net.depth": math.nan}
     unusual = {"dataset.scaling": "binary", "dataset.center_crop": 24.0, "dataset.augment": "crop_flip"}
     assert net_of(plain | small | unusual) == "bernoulli_cnn width 8, pixels ±1, crop 24, crop_flip"
+
+
+def test_runs_without_a_test_are_no_cell():
+    untested = [run("bop", s, math.nan, validation=1.0) for s in range(2)]
+    assert cells_of(pd.DataFrame([run("ste", 0, 1.0), *untested]))["key"].tolist() == ["ste"]
+
+
+def test_without_runs_there_are_no_cells():
+    assert cells_of(pd.DataFrame()).empty
+    assert compared(cells_of(pd.DataFrame())) == []
+
+
+def test_of_settings_with_equal_errors_the_first_counts():
+    runs = [run("bop", s, 2.0 + s, setting=name) for name in ("b", "a") for s in range(2)]
+    runs[0]["test.error"] = 7.0
+    (cell,) = cells_of(pd.DataFrame(runs)).to_dict("records")
+    assert set(cell["runs"]["setting"]) == {"bop a"}
+    assert cell["errors"].to_dict() == {0: 2.0, 1: 3.0}

@@ -105,3 +105,8 @@ def test_a_profile_counts_missing_settings_as_unsolved():
     assert [solved("bop", r) for r in (1.0, 1.4, 1.5)] == [0.5, 0.5, 1.0]
     assert [solved("bop2nd", r) for r in (1.0, 2.05)] == [0.5, 0.5]
     assert [solved("pbop", r) for r in (1.0, 1.25)] == [0.0, 0.5]
+
+
+def test_without_three_methods_on_a_setting_there_is_no_profile():
+    assert performance_profile(cells_of(runs())) is None
+    assert performance_profile(cells_of(pd.DataFrame())) is None

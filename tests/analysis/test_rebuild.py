@@ -9,6 +9,7 @@ import pytest
 from matplotlib.testing.compare import compare_images
 
 from analysis.__main__ import HERE, main
+from analysis.plotting import plt
 
 ROOT = HERE.parent
 RECORD = min((ROOT / "results" / "runs" / "ste").glob("digits-mlp-s1-*.json"))
@@ -40,6 +41,22 @@ def test_the_committed_figures_are_those_of_the_committed_records(committed, tmp
     for name in names:
         expected = shutil.copy(HERE / "figures" / name, tmp_path / name)  # the comparison writes beside it
         assert compare_images(str(expected), str(tmp_path / "figures" / name), tol=10) is None, name
+
+
+def test_figures_are_drawn_where_there_are_records(tmp_path, capsys):
+    for method in ("ste", "bop"):
+        (tmp_path / "runs" / method).mkdir(parents=True)
+        for path in (ROOT / "results" / "runs" / method).glob("digits-mlp-s[12]-*.json"):
+            shutil.copy(path, tmp_path / "runs" / method)
+    shutil.copy(ROOT / "results" / "published.csv", tmp_path)
+    assert main(["--results", str(tmp_path), "--out", str(tmp_path)]) == 0
+    names = sorted(p.name for p in (tmp_path / "figures").iterdir())
+    assert names == ["errors_digits_mlp_256x3.png", "flips_digits_mlp_256x3.png"]
+    assert all(plt.imread(tmp_path / "figures" / name).std() > 0.01 for name in names)  # not blank
+    assert not plt.get_fignums()
+    out = capsys.readouterr().out
+    assert "4 finished runs" in out
+    assert "figure  performance_profile: no records of it yet" in out
 
 
 def test_the_readme_shows_the_committed_ranking():

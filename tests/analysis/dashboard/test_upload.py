@@ -74,6 +74,13 @@ def test_without_a_key(arguments, capsys):
     assert capsys.readouterr().err.startswith("error: W&B: no API key found")
 
 
+def test_a_folder_that_cannot_be_made_is_refused_in_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    (tmp_path / "file").write_text("")
+    assert main(["upload", "--files", f"ste/{STE.stem}*", "--folder", str(tmp_path / "file")]) == 2
+    assert capsys.readouterr().err == f"error: {tmp_path / 'file'}: File exists\n"
+
+
 @pytest.mark.slow
 def test_an_offline_upload_holds_the_records_numbers_and_keeps_its_id(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("WANDB_MODE", "offline")

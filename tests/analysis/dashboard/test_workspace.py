@@ -54,6 +54,12 @@ def test_the_dry_run_of_the_workspace_lists_sections_and_metrics(capsys):
             assert all(metric in out for metric in panel_metrics(panel))
 
 
+def test_a_workspace_needs_an_entity(capsys, monkeypatch):
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    assert main(["workspace"]) == 2
+    assert capsys.readouterr().err.startswith("error: --entity is missing")
+
+
 def test_a_workspace_is_not_saved_offline(capsys, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     assert main(["workspace", "--entity", "me"]) == 2
