@@ -1,40 +1,46 @@
-"""What the bit-flip optimizers share: moving averages of the gradient, and one careful pass over memory per step."""
+"""What the optimizers here share: a step that checks first, then applies one rule to every parameter."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, lru_cache
 from itertools import chain
+from types import FunctionType
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-# Elements a thread updates before it moves on: few enough that weights, moments and scratch stay in a 2 MiB L2 cache.
+Coefficient = float | bool
+Rule = Callable[..., None]
+
+# Elements that a thread updates before it moves on: few enough that they and a rule's intermediates stay in a 2 MiB L2.
 _CHUNK_PER_CPU_THREAD = 2**16
-_CHUNK_ON_ACCELERATOR = 2**22  # large enough that kernel launches do not dominate, small enough for the scratch
+_CHUNK_ON_ACCELERATOR = 2**22  # large enough that kernel launches do not dominate, small enough for the intermediates
 _COMPILE_FROM = 2**14  # below this many elements, entering compiled code costs more than it saves
 
 
 class MomentOptimizer(torch.optim.Optimizer):
-    """Steps every parameter by a rule on moving averages of its gradient; a subclass states the rule.
+    """Steps every parameter by a rule on moving averages of its gradient. A subclass states the rule.
 
-    A subclass names its `moments` (zero at the start, float32 for half-precision parameters and else of the parameter's
-    dtype, kept in `state[p]`) and defines
+    A subclass names its `moments`, tensors of zeros at the start, which live in `state[p]`: float32 for parameters in
+    half precision, else of the parameter's dtype. It defines
 
-    - `check_group(group)`: raise ValueError if a hyperparameter is out of range;
+    - `check_group(group)`: raises ValueError if a hyperparameter is out of range;
     - `check_parameter(p)`: None, or what is wrong with the values that `p` has before its first step;
     - `coefficients(group, state)`: the numbers that the rule needs in this step;
-    - `update(w, g, *moments, *coefficients, t, u)`: the rule on one flat chunk in place, t and u being scratch tensors,
-      all of one dtype;
-    - `fused(w, g, *moments, *coefficients)`: the same arithmetic as one expression, for `torch.compile`; w and g may
-      have another dtype than the rest.
+    - `rule(w, g, *moments, *coefficients)`: the rule, elementwise, which changes w and the moments in place and leaves
+      g as it is. All its tensors are flat and of one dtype.
+
+    The same lines of `rule` run in both modes. Eagerly they run on one chunk of a parameter after the other, so that
+    intermediates are small, and the coefficients are Python numbers. Compiled they run on whole parameters, all that
+    have the same coefficients in one call, and the coefficients are 0-dimensional tensors: a new value of a schedule
+    then needs no new compilation. A bool stays a bool in both, so that a rule may branch on it.
 
     A step checks everything before it changes anything.
     """
 
     moments: ClassVar[tuple[str, ...]] = ()
-    update: Callable[..., None]
-    fused: Callable[..., None]
+    rule: Rule
 
     def __init__(self, params: Any, defaults: dict[str, Any], compiled: bool, check_finite: bool) -> None:
         self.compiled = compiled
@@ -47,7 +53,7 @@ class MomentOptimizer(torch.optim.Optimizer):
     def check_parameter(self, p: Tensor) -> str | None:
         raise NotImplementedError
 
-    def coefficients(self, group: dict[str, Any], state: dict[str, Any]) -> tuple[float, ...]:
+    def coefficients(self, group: dict[str, Any], state: dict[str, Any]) -> tuple[Coefficient, ...]:
         raise NotImplementedError
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -67,9 +73,8 @@ class MomentOptimizer(torch.optim.Optimizer):
                 loss = closure()
 
         self._check_step()
-        scratch = _Scratch()
         for group in self.param_groups:
-            # what one compiled call can serve: one dtype, one device, the same numbers for all
+            # what one compiled call can serve: one dtype, one device, the same coefficients for all
             together: dict[tuple[Any, ...], list[_Flat]] = {}
             for p in group["params"]:
                 if p.grad is not None:
@@ -77,13 +82,9 @@ class MomentOptimizer(torch.optim.Optimizer):
                     if self.compiled and p.numel() >= _COMPILE_FROM:
                         together.setdefault((p.dtype, p.grad.dtype, p.device, coefficients), []).append(flat)
                     else:
-                        self._update_by_chunks(flat, coefficients, scratch)
-                        flat.write_back()
-            for (*_, coefficients), tensors in together.items():
-                numbers = _as_tensors(coefficients, tensors[0].moments[0].dtype)
-                _compile(type(self).fused)([(flat.w, flat.g, *flat.moments) for flat in tensors], numbers)
-                for flat in tensors:
-                    flat.write_back()
+                        self._step_by_chunks(flat, coefficients)
+            for (*kind, coefficients), flats in together.items():
+                self._step_compiled(flats, coefficients, tuple(kind))
         return loss
 
     def _check_step(self) -> None:
@@ -122,18 +123,21 @@ class MomentOptimizer(torch.optim.Optimizer):
                 state[name] = torch.zeros_like(p, dtype=_moment_dtype(p))
         return _Flat(p, p.grad, [state[name] for name in self.moments])
 
-    def _update_by_chunks(self, flat: "_Flat", coefficients: tuple[float, ...], scratch: "_Scratch") -> None:
-        w, g, moments = flat.w, flat.g, flat.moments
-        size = _chunk_size(w)
-        t, u, w_wide, g_wide = scratch(min(size, w.numel()), moments[0])
-        for w_part, g_part, *m_part in zip(*(x.split(size) for x in (w, g, *moments)), strict=True):
-            n = w_part.numel()
-            if w_part.dtype == t.dtype:
-                type(self).update(w_part, g_part, *m_part, *coefficients, t[:n], u[:n])
-            else:
-                wide = w_wide[:n].copy_(w_part)
-                type(self).update(wide, g_wide[:n].copy_(g_part), *m_part, *coefficients, t[:n], u[:n])
-                w_part.copy_(wide)
+    def _step_by_chunks(self, flat: "_Flat", coefficients: tuple[Coefficient, ...]) -> None:
+        size = _chunk_size(flat.w)
+        for chunk in zip(*(x.split(size) for x in flat.tensors), strict=True):
+            _apply(type(self).rule, [chunk], coefficients)
+        flat.write_back()
+
+    def _step_compiled(
+        self, flats: list["_Flat"], coefficients: tuple[Coefficient, ...], kind: tuple[Any, ...]
+    ) -> None:
+        dtype = flats[0].moments[0].dtype
+        apply = _compiled(type(self).rule, kind, tuple(flat.w.numel() for flat in flats))
+        arguments = [_argument(c, dtype, position) for position, c in enumerate(coefficients)]
+        apply(type(self).rule, [flat.tensors for flat in flats], arguments)
+        for flat in flats:
+            flat.write_back()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restores a `state_dict` exactly: the base class alone would round the moments to the weights' dtype."""
@@ -158,7 +162,8 @@ class _Flat:
         if not all(x.is_contiguous() for x in laid_out):
             order = sorted(range(p.dim()), key=p.stride, reverse=True)
             laid_out = [x.permute(order) for x in laid_out]
-        self.w, self.g, *self.moments = (x.reshape(-1) for x in laid_out)
+        self.tensors = tuple(x.reshape(-1) for x in laid_out)
+        self.w, _, *self.moments = self.tensors
         w_whole, _, *moments_whole = laid_out  # the gradient is only read
         self._copies = [
             (whole, flat)
@@ -171,17 +176,32 @@ class _Flat:
             whole.copy_(flat.view_as(whole))
 
 
-class _Scratch:
-    """Scratch tensors that live for one step and are shared by all its parameters."""
+def _apply(rule: Rule, parameters: Sequence[tuple[Tensor, ...]], coefficients: Sequence[Any]) -> None:
+    """The rule on (w, g, *moments) of every parameter, in the dtype of the moments whatever the dtype of w and g."""
+    for w, g, *moments in parameters:
+        wide = w.to(moments[0].dtype)
+        rule(wide, g.to(wide.dtype), *moments, *coefficients)
+        if wide is not w:
+            w.copy_(wide)
 
-    def __init__(self) -> None:
-        self._held: dict[tuple[torch.dtype, torch.device], Tensor] = {}
 
-    def __call__(self, size: int, like: Tensor) -> Tensor:
-        key = like.dtype, like.device
-        if key not in self._held or self._held[key].shape[1] < size:
-            self._held[key] = like.new_empty(4, size)
-        return self._held[key]
+@cache
+def _compiled(rule: Rule, kind: tuple[Any, ...], sizes: tuple[int, ...]) -> Callable[..., None]:
+    """`_apply` compiled for parameters of these sizes: one call for all of them, since entering compiled code costs as
+    much as a layer.
+
+    torch compiles one code object a few times only, and then raises an error. So each list has a copy of its own."""
+    own = FunctionType(_apply.__code__.replace(), globals())
+    return torch.compile(own, dynamic=False, fullgraph=True)
+
+
+@lru_cache(maxsize=64, typed=True)
+def _argument(coefficient: Coefficient, dtype: torch.dtype, position: int) -> Tensor | bool:
+    """An argument for compiled code: a float would be part of it, and each new value of a schedule a recompilation.
+
+    With `position` in the cache's key, equal values are tensors of their own: compiled code also depends on which of
+    its arguments are one object."""
+    return coefficient if isinstance(coefficient, bool) else torch.tensor(coefficient, dtype=dtype, device="cpu")
 
 
 def require(owner: object, group: dict[str, Any], name: str, low: float, high: float = math.inf) -> float:
@@ -206,22 +226,3 @@ def _moment_dtype(p: Tensor) -> torch.dtype:
 
 def _chunk_size(like: Tensor) -> int:
     return _CHUNK_PER_CPU_THREAD * torch.get_num_threads() if like.device.type == "cpu" else _CHUNK_ON_ACCELERATOR
-
-
-@lru_cache(maxsize=16)
-def _as_tensors(coefficients: tuple[float, ...], dtype: torch.dtype) -> list[Tensor]:
-    """Arguments for compiled code: a float would be part of it, and each new value of a schedule a recompilation."""
-    return [torch.tensor(c, dtype=dtype, device="cpu") for c in coefficients]
-
-
-@cache
-def _compile(fused: Callable[..., Any]) -> Callable[..., Any]:
-    """`fused` over a list of parameters as one compiled call: entering compiled code costs as much as a layer.
-
-    One compilation serves every list of that length and every value of the hyperparameters."""
-
-    def over_list(parameters: list[tuple[Tensor, ...]], coefficients: list[Tensor]) -> None:
-        for tensors in parameters:
-            fused(*tensors, *coefficients)
-
-    return torch.compile(over_list, dynamic=False, fullgraph=True)

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from methods.optim.base import MomentOptimizer, require
+from .base import Coefficient, MomentOptimizer, require
 
 
 class BayesBiNN(MomentOptimizer):
@@ -85,7 +84,7 @@ class BayesBiNN(MomentOptimizer):
     def check_parameter(self, p: Tensor) -> str | None:
         return None if p.isfinite().all() else "must hold finite natural parameters before the first step"
 
-    def coefficients(self, group: dict[str, Any], state: dict[str, Any]) -> tuple[float, ...]:
+    def coefficients(self, group: dict[str, Any], state: dict[str, Any]) -> tuple[Coefficient, ...]:
         rate = 1 - float(group["momentum"])
         weight = state.get("m_weight", 0.0)
         state["m_weight"] = weight + rate * (1 - weight)
@@ -93,7 +92,7 @@ class BayesBiNN(MomentOptimizer):
         return rate, float(group["examples"]), float(group["prior_weight"]), float(group["prior"]), step
 
     @staticmethod
-    def update(
+    def rule(
         natural: Tensor,
         g: Tensor,
         m: Tensor,
@@ -102,24 +101,7 @@ class BayesBiNN(MomentOptimizer):
         prior_weight: float,
         prior: float,
         step: float,
-        t: Tensor,
-        u: Tensor,
     ) -> None:
-        torch.sub(natural, prior, out=t).mul_(prior_weight)
-        t.add_(g, alpha=examples)
-        m.add_(t.sub_(m).mul_(rate))
-        natural.sub_(torch.mul(m, step, out=t))
-
-    @staticmethod
-    def fused(
-        natural: Tensor,
-        g: Tensor,
-        m: Tensor,
-        rate: Tensor,
-        examples: Tensor,
-        prior_weight: Tensor,
-        prior: Tensor,
-        step: Tensor,
-    ) -> None:
-        m.add_(((natural - prior) * prior_weight + g * examples - m) * rate)
+        target = (natural - prior).mul_(prior_weight).add_(g * examples)
+        m.add_(target.sub_(m).mul_(rate))
         natural.sub_(m * step)

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from methods.optim.base import MomentOptimizer, not_binary, require
+from .base import Coefficient, MomentOptimizer, not_binary, require
 
 
 class Bop(MomentOptimizer):
@@ -75,16 +74,11 @@ class Bop(MomentOptimizer):
     def check_parameter(self, p: Tensor) -> str | None:
         return not_binary(p)
 
-    def coefficients(self, group: dict[str, Any], state: dict[str, Any]) -> tuple[float, ...]:
+    def coefficients(self, group: dict[str, Any], state: dict[str, Any]) -> tuple[Coefficient, ...]:
         return float(group["gamma"]), float(group["threshold"])
 
     @staticmethod
-    def update(w: Tensor, g: Tensor, m: Tensor, gamma: float, threshold: float, t: Tensor, u: Tensor) -> None:
-        m.add_(torch.sub(g, m, out=t).mul_(gamma))
-        flip = torch.mul(w, m, out=t).gt_(threshold)  # 1.0 or 0.0: float arithmetic is far faster here than masks
+    def rule(w: Tensor, g: Tensor, m: Tensor, gamma: float, threshold: float) -> None:
+        m.add_((g - m).mul_(gamma))
+        flip = (w * m).gt_(threshold)  # 1.0 or 0.0, as eager arithmetic is far faster than masks
         w.addcmul_(w, flip, value=-2)
-
-    @staticmethod
-    def fused(w: Tensor, g: Tensor, m: Tensor, gamma: Tensor, threshold: Tensor) -> None:
-        m.add_((g - m) * gamma)
-        w.copy_(torch.where(w * m > threshold, -w, w))

@@ -3,10 +3,9 @@
 import math
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from methods.optim.base import MomentOptimizer, not_binary, require
+from .base import Coefficient, MomentOptimizer, not_binary, require
 
 CORRECTIONS = ("biased", "unbiased", "adam")
 
@@ -100,7 +99,7 @@ class Bop2ndOrder(MomentOptimizer):
     def check_parameter(self, p: Tensor) -> str | None:
         return not_binary(p)
 
-    def coefficients(self, group: dict[str, Any], state: dict[str, Any]) -> tuple[float, ...]:
+    def coefficients(self, group: dict[str, Any], state: dict[str, Any]) -> tuple[Coefficient, ...]:
         gamma, sigma = float(group["gamma"]), float(group["sigma"])
         for name, rate in (("m_weight", gamma), ("v_weight", sigma)):
             weight = state.get(name, 0.0)
@@ -112,36 +111,10 @@ class Bop2ndOrder(MomentOptimizer):
         return gamma, sigma, float(group["threshold"]) * a / math.sqrt(b), float(group["eps"]) * math.sqrt(b)
 
     @staticmethod
-    def update(
-        w: Tensor,
-        g: Tensor,
-        m: Tensor,
-        v: Tensor,
-        gamma: float,
-        sigma: float,
-        threshold: float,
-        eps: float,
-        t: Tensor,
-        u: Tensor,
+    def rule(
+        w: Tensor, g: Tensor, m: Tensor, v: Tensor, gamma: float, sigma: float, threshold: float, eps: float
     ) -> None:
-        m.add_(torch.sub(g, m, out=t).mul_(gamma))
-        v.add_(torch.mul(g, g, out=t).sub_(v).mul_(sigma))
-        limit = torch.sqrt(v, out=u).add_(eps).mul_(threshold)
-        flip = torch.mul(w, m, out=t).gt_(limit)  # 1.0 or 0.0: float arithmetic is far faster here than masks
+        m.add_((g - m).mul_(gamma))
+        v.add_((g * g).sub_(v).mul_(sigma))
+        flip = (w * m).gt_(v.sqrt().add_(eps).mul_(threshold))  # 1.0 or 0.0: see Bop
         w.addcmul_(w, flip, value=-2)
-
-    @staticmethod
-    def fused(
-        w: Tensor,
-        g: Tensor,
-        m: Tensor,
-        v: Tensor,
-        gamma: Tensor,
-        sigma: Tensor,
-        threshold: Tensor,
-        eps: Tensor,
-    ) -> None:
-        g = g.to(v.dtype)  # before it is squared
-        m.add_((g - m) * gamma)
-        v.add_((g * g - v) * sigma)
-        w.copy_(torch.where(w * m > (v.sqrt() + eps) * threshold, -w, w))

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from methods.optim.base import MomentOptimizer, require
+from .base import Coefficient, MomentOptimizer, require
 
 
 class PBop(MomentOptimizer):
@@ -86,12 +86,12 @@ class PBop(MomentOptimizer):
             return f"must be float32 or float64, not {p.dtype}"
         return None if ((p >= 0) & (p <= 1)).all() else "must hold probabilities, in [0, 1], before the first step"
 
-    def coefficients(self, group: dict[str, Any], state: dict[str, Any]) -> tuple[float, ...]:
+    def coefficients(self, group: dict[str, Any], state: dict[str, Any]) -> tuple[Coefficient, ...]:
         gamma, sigma, scaler, p_min, eps = (float(group[k]) for k in ("gamma", "sigma", "scaler", "p_min", "eps"))
         return gamma, sigma, scaler, eps, p_min, 1 - p_min
 
     @staticmethod
-    def update(
+    def rule(
         p: Tensor,
         g: Tensor,
         m: Tensor,
@@ -102,27 +102,7 @@ class PBop(MomentOptimizer):
         eps: float,
         low: float,
         high: float,
-        t: Tensor,
-        u: Tensor,
     ) -> None:
-        m.add_(torch.sub(g, m, out=t).mul_(gamma))
-        v.add_(torch.mul(g, g, out=t).sub_(v).mul_(sigma))
-        torch.div(m, torch.sqrt(v, out=u).add_(eps), out=t).mul_(scaler)
-        p.sub_(t).clamp_(low, high)
-
-    @staticmethod
-    def fused(
-        p: Tensor,
-        g: Tensor,
-        m: Tensor,
-        v: Tensor,
-        gamma: Tensor,
-        sigma: Tensor,
-        scaler: Tensor,
-        eps: Tensor,
-        low: Tensor,
-        high: Tensor,
-    ) -> None:
-        m.add_((g - m) * gamma)
-        v.add_((g * g - v) * sigma)
-        p.copy_((p - m / (v.sqrt() + eps) * scaler).clamp(low, high))
+        m.add_((g - m).mul_(gamma))
+        v.add_((g * g).sub_(v).mul_(sigma))
+        p.sub_((m / v.sqrt().add_(eps)).mul_(scaler)).clamp_(low, high)

@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from methods.binary.shift import ap2_scalar, round_exponent_
-from methods.optim.base import MomentOptimizer, require
+from ..binary.shift import ap2_scalar, round_exponent_
+from .base import Coefficient, MomentOptimizer, require
 
 
 class ShiftAdaMax(MomentOptimizer):
@@ -90,14 +90,14 @@ class ShiftAdaMax(MomentOptimizer):
     def check_parameter(self, p: Tensor) -> str | None:
         return None if p.is_floating_point() else f"must be real floating numbers, not {p.dtype}"
 
-    def coefficients(self, group: dict[str, Any], state: dict[str, Any]) -> tuple[float, ...]:
+    def coefficients(self, group: dict[str, Any], state: dict[str, Any]) -> tuple[Coefficient, ...]:
         state["step"] = state.get("step", 0) + 1
         beta1, beta2 = group["betas"]
         step_size = ap2_scalar(group["lr"] / (1 - beta1 ** state["step"]))
-        return 1 - beta1, beta2, step_size, ap2_scalar(group["eps"]), float(group["write_back"])
+        return 1 - beta1, beta2, step_size, ap2_scalar(group["eps"]), bool(group["write_back"])
 
     @staticmethod
-    def update(
+    def rule(
         w: Tensor,
         g: Tensor,
         m: Tensor,
@@ -106,29 +106,9 @@ class ShiftAdaMax(MomentOptimizer):
         decay: float,
         step_size: float,
         eps: float,
-        write_back: float,
-        t: Tensor,
-        u: Tensor,
+        write_back: bool,
     ) -> None:
-        m.add_(torch.sub(g, m, out=t).mul_(rate))
-        torch.maximum(v.mul_(decay), torch.abs(g, out=t), out=v)
-        d = v if write_back else u.copy_(v)
-        w.addcdiv_(m, round_exponent_(d).clamp_min_(eps), value=-step_size)
-
-    @staticmethod
-    def fused(
-        w: Tensor,
-        g: Tensor,
-        m: Tensor,
-        v: Tensor,
-        rate: Tensor,
-        decay: Tensor,
-        step_size: Tensor,
-        eps: Tensor,
-        write_back: Tensor,
-    ) -> None:
-        m.add_((g - m) * rate)
-        largest = torch.maximum(v * decay, g.abs().to(v.dtype))
-        d = torch.maximum(round_exponent_(largest.clone()), eps)
-        v.copy_(torch.where(write_back > 0, d, largest))
-        w.copy_(w - step_size * m / d)
+        m.add_((g - m).mul_(rate))
+        v.mul_(decay).clamp_min_(g.abs())
+        d = round_exponent_(v if write_back else v.clone()).clamp_min_(eps)
+        w.sub_((m * step_size).div_(d))

@@ -1,41 +1,12 @@
-"""BayesBiNN against a scalar float64 restatement of its rule, and against the Bop that it becomes."""
+"""BayesBiNN beside the Bop that it becomes, and its options."""
 
 import math
 
-import numpy as np
 import pytest
 import torch
 
 from methods.binary.random_weights import ConcreteSign
 from methods.optim import BayesBiNN, Bop
-
-
-def reference(natural, gradients, alpha, momentum, examples, prior_weight, prior):
-    """One weight, in float64: its last natural parameter and m."""
-    m = 0.0
-    for t, g in enumerate(gradients, 1):
-        m = momentum * m + (1 - momentum) * (examples * g + prior_weight * (natural - prior))
-        natural -= alpha * m / (1 - momentum**t)
-    return natural, m
-
-
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 2e-4), (torch.float64, 1e-10)])
-@pytest.mark.parametrize("momentum", [0.0, 0.875])
-def test_natural_parameters_are_those_of_the_rule(dtype, tolerance, momentum):
-    rng = np.random.default_rng(0)
-    gradients = rng.normal(size=(300, 50)) * (rng.random((300, 50)) > 0.2)
-    gradients = gradients.astype(np.float32).astype(np.float64)
-    start = rng.normal(size=50).astype(np.float32).astype(np.float64)
-    arguments = {"alpha": 2.0**-4, "momentum": momentum, "examples": 8, "prior_weight": 0.5, "prior": 0.25}
-    expected = [reference(start[i], gradients[:, i], **arguments) for i in range(50)]
-
-    p = torch.nn.Parameter(torch.tensor(start, dtype=dtype))
-    optimizer = BayesBiNN([p], **arguments)
-    for g in gradients:
-        p.grad = torch.tensor(g, dtype=dtype)
-        optimizer.step()
-    np.testing.assert_allclose(p.detach(), [e[0] for e in expected], rtol=0, atol=tolerance)
-    np.testing.assert_allclose(optimizer.state[p]["m"], [e[1] for e in expected], rtol=0, atol=tolerance)
 
 
 def share_like_bop(dtype: torch.dtype) -> float:
