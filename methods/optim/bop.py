@@ -28,7 +28,7 @@ class Bop(MomentOptimizer):
             some seconds of compilation. Flips the same weights as without on a CPU; elsewhere the compiler may round
             differently.
         check_finite: look for NaN and infinity in all gradients before the step, for one more pass over them (and one
-            synchronization a step on a GPU). Turn it off only where something else has looked.
+            synchronization a step on a GPU). Turn it off only where something else looks.
 
     `gamma` and `threshold` are read from the parameter group in every step, so a schedule may change them between
     steps. `state[p]["m"]` is m, of `p`'s shape, in float32 even for bfloat16 weights (float64 for float64): 4 bytes of
@@ -52,6 +52,20 @@ class Bop(MomentOptimizer):
         >>> optimizer.step()  # m = 1, 0.1, -1: the first exceeds τ, the second ties, the third agrees with its weight
         >>> w.tolist()
         [-1.0, 1.0, 1.0]
+
+    In one's own training loop, beside Adam for everything that is not a binary weight::
+
+        binary = [layer.weight for layer in net.modules() if isinstance(layer, torch.nn.Linear)]
+        rest = [p for p in net.parameters() if all(p is not w for w in binary)]
+        with torch.no_grad():
+            for w in binary:
+                w.copy_(torch.where(w < 0, -1.0, 1.0))
+        optimizers = [Bop(binary, gamma=1e-3, threshold=1e-7), torch.optim.Adam(rest)]
+        for x, y in loader:
+            net.zero_grad()
+            torch.nn.functional.cross_entropy(net(x), y).backward()
+            for optimizer in optimizers:
+                optimizer.step()
     """
 
     moments = ("m",)

@@ -42,7 +42,7 @@ class Bop2ndOrder(MomentOptimizer):
             some seconds of compilation. m and v are the same as without on a CPU; √v may differ in its last bit (and
             with it a flip at the very threshold), elsewhere any rounding.
         check_finite: look for NaN and infinity in all gradients before the step, for one more pass over them (and one
-            synchronization a step on a GPU). Turn it off only where something else has looked.
+            synchronization a step on a GPU). Turn it off only where something else looks.
 
     All but the last two are read from the parameter group in every step, so a schedule may change them between steps.
     `state[p]` has "m" and "v", of `p`'s shape, in float32 even for bfloat16 weights (float64 for float64), and the
@@ -66,6 +66,8 @@ class Bop2ndOrder(MomentOptimizer):
         >>> optimizer.step()  # |m|/√v = 1 for both, and the first has the sign of its gradient
         >>> w.tolist()
         [-1.0, 1.0]
+
+    In one's own training loop it stands where `Bop` does in the example there.
     """
 
     moments = ("m", "v")

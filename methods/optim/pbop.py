@@ -34,7 +34,7 @@ class PBop(MomentOptimizer):
             some seconds of compilation. m and v are the same as without on a CPU; √v may differ in its last bit,
             elsewhere any rounding.
         check_finite: look for NaN and infinity in all gradients before the step, for one more pass over them (and one
-            synchronization a step on a GPU). Turn it off only where something else has looked.
+            synchronization a step on a GPU). Turn it off only where something else looks.
 
     All but the last two are read from the parameter group in every step, so a schedule may change them between steps.
     `state[p]` has "m" and "v", of `p`'s shape and dtype: 8 bytes of state a weight.
@@ -54,6 +54,15 @@ class PBop(MomentOptimizer):
         >>> optimizer.step()
         >>> p.tolist()
         [0.375, 0.625, 0.5]
+
+    In one's own training loop, for a weight matrix whose probabilities are p::
+
+        drawn = (torch.where(torch.rand_like(p) < p, 1.0, -1.0)).requires_grad_()
+        loss_of(x @ drawn.T, y).backward()
+        p.grad = drawn.grad
+        optimizer.step()
+
+    `Coin` of `binary.random_weights` does this as the quantizer of a layer.
     """
 
     moments = ("m", "v")

@@ -1,6 +1,7 @@
 """What every optimizer keeps to, eager and compiled: its rule above all. A row of ROWS puts one under these tests."""
 
 import copy
+import doctest
 import io
 import math
 from collections import defaultdict
@@ -43,6 +44,12 @@ def row(request) -> Row:
 
 def test_every_optimizer_has_a_row():
     assert {row.optimizer.__name__ for row in ROWS} == set(optim.__all__)
+
+
+def test_the_example_of_its_docstring_holds(row):
+    (test,) = [t for t in doctest.DocTestFinder(recurse=False).find(row.optimizer) if t.examples]
+    test.globs |= {"torch": torch}
+    assert doctest.DocTestRunner().run(test) == (0, len(test.examples))
 
 
 class Weights:
