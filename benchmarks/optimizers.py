@@ -1,12 +1,13 @@
-"""Time and memory of one optimizer step: Bop, Bop2ndOrder and PBop beside Adam(fused=True).
+"""Time and memory of one step of each optimizer here, beside Adam(fused=True).
 
     python -m benchmarks.optimizers --threads 1
 
 All optimizers step in turn within one run, on the same fresh gradients, in an order that rotates; the table gives
-medians and their ratio to Adam's. About 3 % of the weights flip in each step, as early in a schedule. "unchecked"
-leaves out the look for non-finite gradients, which Adam does not do either. Moments are float32, but Adam's are of the
-weights' dtype, so a bfloat16 row also gives the ratio to Adam with float32 weights. Peak extra memory is what a step
-holds at most beyond what was held before it. With one thread on a CPU times are CPU times, else wall times.
+medians and their ratio to Adam's. About 3 % of the weights of Bop and Bop2ndOrder flip in each step, as early in a
+schedule. "unchecked" leaves out the look for non-finite gradients, which Adam does not do either. Moments are float32,
+but Adam's are of the weights' dtype, so a bfloat16 row also gives the ratio to Adam with float32 weights. Peak extra
+memory is what a step holds at most beyond what was held before it. With one thread on a CPU times are CPU times, else
+wall times.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from methods.optim import Bop, Bop2ndOrder, PBop
+from methods.optim import BayesBiNN, Bop, Bop2ndOrder, PBop, ShiftAdaMax
 
 VGG: list[tuple[int, ...]] = [
     (128, 3, 3, 3),
@@ -55,6 +56,8 @@ def optimizers(dtype: torch.dtype) -> dict[str, tuple[type[torch.optim.Optimizer
     for mode, options in modes:
         cases[f"Bop {mode}"] = Bop, {"gamma": 1.0, "threshold": FLIPPED, **options}
         cases[f"Bop2ndOrder {mode}"] = Bop2ndOrder, {"gamma": 1.0, "sigma": 0.01, "threshold": FLIPPED, **options}
+        cases[f"BayesBiNN {mode}"] = BayesBiNN, {"alpha": 1e-3, "momentum": 0.9, "examples": 100, **options}
+        cases[f"ShiftAdaMax {mode}"] = ShiftAdaMax, options
         if dtype == torch.float32:
             cases[f"PBop {mode}"] = PBop, {"gamma": 0.01, "sigma": 0.01, "scaler": 1e-3, **options}
     return cases
