@@ -1,0 +1,43 @@
+"""What bit-flip methods tell of their rule: the moment that is compared with τ, and τ itself."""
+
+import numpy as np
+import pytest
+import torch
+
+from methods import METHODS
+from methods.binary.layers import binary_layers
+from methods.nets import NETS
+
+
+@pytest.mark.parametrize("name", ["bop", "bop2nd"])
+def test_the_moment_that_is_compared_with_the_threshold(name, fit):
+    torch.manual_seed(0)
+    config = METHODS[name].Config(gamma=0.1)
+    method = METHODS[name](config, NETS["tiny"].Config(width=4), (3, 8, 8), 10, "cross_entropy")
+    fit(method, torch.randn(20, 3, 8, 8), torch.arange(20) % 10, epochs=2, batch_size=10)
+    for layer in binary_layers(method.net).values():
+        state = {key: np.asarray(value) for key, value in method.flipper.state[layer.weight].items() if key in "mv"}
+        index = torch.tensor([layer.weight.numel() - 1, 0, 7, 7])
+        expected = []
+        for i in index.tolist():
+            place = np.unravel_index(i, tuple(layer.weight.shape))
+            expected.append(state["m"][place] / (np.sqrt(state["v"][place]) + 1e-10 if name == "bop2nd" else 1))
+        assert method.flip_moment(layer.weight, index).tolist() == pytest.approx(expected, rel=1e-5)
+        assert expected[0] != expected[1]
+
+
+def test_the_threshold_is_that_of_the_next_step_and_never_zero(fit):
+    schedule = {
+        "threshold": 1e-2,
+        "threshold_end": 1e-4,
+        "threshold_schedule": "exponential",
+        "schedule_every": "epoch",
+    }
+    x, y = torch.randn(20, 1, 8, 8), torch.arange(20) % 10
+    for settings, expected in ((schedule, 1e-3), ({"threshold": 0.0}, 1e-30)):
+        method = METHODS["bop"](
+            METHODS["bop"].Config(**settings), NETS["tiny"].Config(), (1, 8, 8), 10, "cross_entropy"
+        )
+        trainer = fit(method, x, y, epochs=2, batch_size=10)
+        assert method.threshold() == pytest.approx(expected)
+        assert trainer.optimizers[0].param_groups[0]["threshold"] == pytest.approx(expected, abs=1e-20)
