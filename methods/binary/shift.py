@@ -173,9 +173,6 @@ class ShiftBatchNorm2d(ShiftBatchNorm):
     dimensions = (4,)
 
 
-BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, ShiftBatchNorm)  # the layers with a scale `weight` and a shift `bias`
-
-
 def _wide(x: Tensor) -> torch.dtype:
     return torch.promote_types(x.dtype, torch.float32)
 

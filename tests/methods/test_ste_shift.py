@@ -11,7 +11,7 @@ import torch
 from configs.schema import CONFIGS, register, resolve
 from methods import METHODS
 from methods.binary.layers import binary_layers
-from methods.binary.shift import BATCH_NORMS, ShiftBatchNorm, ap2
+from methods.binary.shift import ShiftBatchNorm, ap2
 from methods.binary.sign import as_signs
 from methods.nets import NETS
 from methods.optim import ShiftAdaMax
@@ -42,7 +42,7 @@ def numpy_ap2(x):
 def test_the_four_combinations(norm, optimizer, fit):
     method = make(norm=norm, optimizer=optimizer)
     trainer = fit(method, *digits(), epochs=2)
-    norms = [m for m in method.net if isinstance(m, BATCH_NORMS)]
+    norms = [m for m in method.net if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d | ShiftBatchNorm)]
     kinds = {isinstance(m, ShiftBatchNorm) for m in norms}
     assert len(norms) == 3
     assert kinds == {norm == "shift"}
