@@ -31,7 +31,11 @@ class RunConfig:
     epochs: int = setting(REQUIRED, "passes over the training examples", low=1)
     batch_size: int = setting(REQUIRED, "training examples a step", low=2)
     loss: str = setting(REQUIRED, "training loss", choices=LOSSES)
-    precision: str = setting(REQUIRED, "float32, or bfloat16 autocast", choices=("32", "bf16"))
+    precision: str = setting(
+        REQUIRED,
+        "float32; its products in TF32 on CUDA (sums of ±1 stay exact); or bfloat16 autocast (rounded beyond ±256)",
+        choices=("32", "tf32", "bf16"),
+    )
     gradient_clip: float = setting(REQUIRED, "largest norm of the whole gradient, 0 = unclipped", low=0)
     limit_train: int = setting(REQUIRED, "use only so many training examples, 0 = all (for quick looks)", low=0)
 

@@ -16,6 +16,7 @@ from results.record import Record
 from .errors import StoppedEarlyError
 from .evaluation import measure
 from .loggers import finish_wandb, mirror
+from .precision import check_precision, float32_products
 from .recording import add_outcome, new_record, save_failed, save_finished
 from .run import Run
 from .trainer import Training, interruptible, pick_device, prepare
@@ -32,13 +33,14 @@ def train(run: Run, callbacks: Sequence[pl.Callback] = (), command: str | None =
         print(f"skipped, the record exists (rerun=true trains again): {run.record_path}", flush=True)
         return done
     check_writable(run.record_path)
-    with run.held():
+    with run.held(), float32_products(run.config.precision):
         return _train(run, callbacks, command)
 
 
 def build(run: Run) -> tuple[DataModule, Method]:
     """The data, read but for its test set, and the method with its initial weights, both on the run's device."""
     config, device = run.config, pick_device(run.config.device)
+    check_precision(config.precision, device)
     data = DATASETS[config.dataset.name](
         config.dataset,
         config.data_dir,

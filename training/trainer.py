@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -21,9 +20,9 @@ from .callbacks import Checkpoint, Diagnostics, EpochSeed, History, Progress
 from .callbacks.checkpoint import WholeCheckpointIO
 from .compilation import compile_where_it_pays
 from .loggers import build_logger, log_row
+from .memory_format import use_channels_last
+from .precision import PRECISIONS
 from .run import Run
-
-PRECISIONS: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed"}  # as Lightning calls them
 
 
 @dataclass
@@ -82,7 +81,7 @@ def pick_device(name: str) -> torch.device:
 
 
 def prepare(run: Run, data: DataModule, method: Method, record: Record, more: Sequence[pl.Callback] = ()) -> Training:
-    """The trainer of a run; compiles the method's training pass where it pays.
+    """The trainer of a run; the net is laid out in memory as suits the device, and compiled where it pays.
 
     `more` callbacks are called after the history has the row of an epoch, and before the checkpoint is written."""
     _quiet()
@@ -104,7 +103,7 @@ def prepare(run: Run, data: DataModule, method: Method, record: Record, more: Se
     trainer = pl.Trainer(
         accelerator={"cuda": "gpu"}.get(data.device.type, data.device.type),
         devices=1,
-        precision=PRECISIONS[config.precision],
+        precision=PRECISIONS[config.precision],  # type: ignore[arg-type]
         max_epochs=config.epochs,
         gradient_clip_val=config.gradient_clip or None,
         deterministic=config.deterministic,
@@ -115,6 +114,7 @@ def prepare(run: Run, data: DataModule, method: Method, record: Record, more: Se
         enable_model_summary=False,
         default_root_dir=config.output_dir,
     )
+    use_channels_last(method.net, data.device, config.precision)
     compile_where_it_pays(config, method, data)
     return Training(run, data, method, record, trainer, history, diagnostics)
 

@@ -53,7 +53,17 @@ class Composite(Optimizer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         for optimizer, state in zip(self.optimizers, state_dict["optimizers"], strict=True):
             optimizer.load_state_dict(state)
+            _align(optimizer)
         self._share()
+
+
+def _align(optimizer: Optimizer) -> None:
+    """Lays every moment out in memory as its parameter is: torch's fused Adam reads both in the order of memory, and a
+    checkpoint may come from a run with another memory format."""
+    for p, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == p.shape and value.stride() != p.stride():
+                state[name] = torch.empty_like(p, dtype=value.dtype).copy_(value)
 
 
 def state_bytes_of(optimizer: Optimizer) -> dict[Tensor, int]:

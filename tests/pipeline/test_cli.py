@@ -72,7 +72,7 @@ def test_a_name_that_is_none_is_refused_with_the_valid_ones(command, tmp_path, a
         ("method.lr=inf", ["method.lr=inf"]),
         ("net.width=0", ["net.width=0", "≥ 1"]),
         ("loss=hinge", ["loss=hinge", "cross_entropy", "squared_hinge"]),
-        ("precision=16", ["precision=16", "32, bf16"]),
+        ("precision=16", ["precision=16", "32, tf32, bf16"]),
         ("method.activation=random", ["method.activation=random", "deterministic, stochastic"]),
         ("method.lr_schedule=linaer", ["method.lr_schedule=linaer", "constant, linear"]),
         ("dataset.scaling=none", ["dataset.scaling=none", "symmetric"]),

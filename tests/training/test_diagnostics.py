@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import pytorch_lightning as pl
+import torch
 
 from methods.binary.layers import binary_layers
 from results.record import load
@@ -126,6 +127,21 @@ def test_of_large_layers_a_sample_is_followed(configure, assemble):
         rows["flip_rate"], expected["flip_rate"], strict=True
     ):  # up to 6 flips of a weight: 6 p is a bound
         assert abs(value - p) < 5 * math.sqrt(p / n)
+
+
+def test_the_sample_is_of_the_same_weights_in_any_memory_format(configure, assemble):
+    training = assemble(configure("net=vgg", "net.width=4", "epochs=2", "method.lr=0.1", "limit_train=500"))
+    tracker, record = tracked(training)
+    name, layer = list(binary_layers(training.method.net).items())[5]
+    assert layer.weight.numel() == 16 * 16 * 9 > diagnostics.SAMPLE
+    assert not layer.weight.is_contiguous()
+    positions = torch.randint(0, 16 * 16 * 9, (diagnostics.SAMPLE,), generator=torch.Generator().manual_seed(0))
+    sample = positions.numpy()  # of the tensor flattened row by row; the first layer large enough for a draw
+    expected = recompute(
+        [w[sample] for w in tracker.weights[name]], [g[sample] for g in tracker.gradients[name]], 5, False
+    )
+    for quantity in ("flip_rate", "flip_flop", "never_flipped", "agreement"):
+        assert record.diagnostics[name][quantity] == pytest.approx(expected[quantity], rel=1e-5), quantity
 
 
 def test_without_diagnostics_nothing_else_changes(configure, assemble):

@@ -63,5 +63,6 @@ class Checkpoint(pl.callbacks.Checkpoint):
 
 
 def cpu_copy(state: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """A detached copy of a state_dict in main memory."""
-    return {name: value.detach().to("cpu", copy=True) for name, value in state.items()}
+    """A detached copy of a state_dict in main memory, each tensor contiguous, whatever its memory format in the run."""
+    layout = torch.contiguous_format
+    return {name: value.detach().to("cpu", copy=True, memory_format=layout) for name, value in state.items()}

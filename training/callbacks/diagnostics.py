@@ -64,11 +64,12 @@ class Diagnostics(pl.Callback):
         self.state = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in self.state.items()}
 
     def _gather(self, tensors: dict[str, Any]) -> Tensor:
-        return torch.cat([t.detach().view(-1)[self.sample[name]] for name, t in tensors.items()])
+        # take counts positions as if the tensor were flattened, and copies none, whatever its memory format
+        return torch.cat([t.detach().take(self.sample[name]) for name, t in tensors.items()])
 
     def _positive(self) -> Tensor:
         """Which sampled weights are +1."""
-        sampled = (self.mean[name](w.detach().view(-1)[self.sample[name]]) for name, w in self.weights.items())
+        sampled = (self.mean[name](w.detach().take(self.sample[name])) for name, w in self.weights.items())
         return torch.cat([mean >= 0 for mean in sampled])
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:

@@ -133,6 +133,25 @@ def test_a_resumed_optimizer_goes_on_bit_for_bit():
     )
 
 
+@pytest.mark.parametrize("resumed", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("saved", [torch.contiguous_format, torch.channels_last])
+def test_a_checkpoint_serves_whatever_the_memory_format(saved, resumed):
+    def make(values, memory_format):
+        p = torch.nn.Parameter(values.clone(memory_format=memory_format))
+        return [p], Composite([torch.optim.Adam([p], lr=0.1, fused=True)])
+
+    start = torch.randn(4, 3, 2, 5)
+    expected, uninterrupted = make(start, saved)
+    train(uninterrupted, expected, 7)
+    params, optimizer = make(start, saved)
+    train(optimizer, params, 4)
+    fresh, other = make(params[0].detach(), resumed)
+    other.load_state_dict(optimizer.state_dict())
+    train(other, fresh, 3, start=4)
+    assert fresh[0].is_contiguous(memory_format=resumed)
+    assert torch.equal(fresh[0], expected[0])
+
+
 def test_schedules_still_reach_the_inner_optimizers_after_loading():
     params = parameters()
     optimizer = composite(*params)
