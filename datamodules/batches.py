@@ -16,8 +16,8 @@ class Batches:
     """Iterates over `(x, y)`: x float32 [B, C, H, W], scaled, and y int64 [B], both on the device of `images`.
 
     With a seed (training) the order and the augmentation are a pure function of (seed, epoch), drawn on the CPU by a
-    generator of their own: no other random draw moves them, every device gets the same ones, and a resumed run needs
-    `set_epoch` alone. Each example comes once an epoch; only a last batch of a single example is left out, since batch
+    generator of their own: no other random draw moves them, every device gets the same ones, and a resumed run only
+    needs `set_epoch`. Each example comes once an epoch; only a last batch of a single example is left out, since batch
     norm cannot take it. Without a seed (evaluation) the order is that of `images`, all are given, none is augmented.
 
     crop: `CROP_PADDING` black pixels are put around the image (after ZCA: zeros, the mean) and a window of the image's

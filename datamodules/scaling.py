@@ -21,7 +21,7 @@ class Scaling(Protocol):
 
 
 def fit(name: str, images: torch.Tensor) -> Scaling:
-    """The scaling called `name`, fitted to `images` alone: the training split, uint8 [N, C, H, W]."""
+    """The scaling called `name`, fitted only to `images`, the training split: uint8 [N, C, H, W]."""
     if name == "symmetric":
         return Affine(*torch.full((2, images.shape[1], 1, 1), 127.5, device=images.device))
     if name == "standardize":

@@ -109,7 +109,7 @@ def validation(labels: np.ndarray, from_train: int, seed: int) -> np.ndarray:
 
 
 def _count(path: Path) -> int:
-    """Number of examples in a file of SVHN's format, from its header alone."""
+    """Number of examples in a file of SVHN's format, read from its header only."""
     with files.reading(path, SUBSET_CURE):
         shapes = {name: shape for name, shape, _ in scipy.io.whosmat(path)}
         return shapes["X"][3]

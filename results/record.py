@@ -20,7 +20,7 @@ class Record:
 
     - `validation`, `test`: of the checkpoint with the lowest validation error (`error`, `loss`, `binarized_error`,
       `binarization_gap` in points of error; other `…_error`s of the method) and of the last epoch (`last_error`). The
-      test set is read at the end alone; `test` is None where `test=false`.
+      test set is read only at the end; `test` is None where `test=false`.
     - `binarized_error` is that of the same weights with every weight and hidden activation replaced by its sign.
     - `curves`: column → value per epoch. `diagnostics`: layer → quantity → value per epoch.
     - `status`: `done`, or `failed` with `error`; a failed run's record stands beside its id as `<id>.failed.json`."""

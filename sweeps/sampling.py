@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial
 
 
 class Seeded(BaseSampler):
-    """Chooses the values of trial n by `make(seed of n)`, a sampler seeded by (seed, n) alone.
+    """Chooses the values of trial n by `make(seed of n)`, a sampler that is seeded only by (seed, n).
 
     What a trial tries thus depends on the trials before it, but not on the process that asks: workers do not repeat
     one another, and an interrupted study goes on as if it had not been interrupted.

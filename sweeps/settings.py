@@ -48,7 +48,7 @@ def register_schemas() -> None:
 
 
 def run_config(config: SweepConfig, **changes: Any) -> RunConfig:
-    """The settings of a run alone, with `changes`."""
+    """Only the settings of a run, with `changes`."""
     return RunConfig(**({item.name: getattr(config, item.name) for item in fields(RunConfig)} | changes))
 
 

@@ -175,7 +175,7 @@ def test_the_time_left_is_by_the_records(settings, configure, call, tmp_path):
     config = configure("methods=[ste,bop,real]", "trials=5", "seeds=[1,2,3]", "epochs=4")
     text = table(make_entries(config, {}), "title").splitlines()
     assert text[0] == "title"
-    # 4 epochs take 6 min; the records tell of ste alone, and so of the others too
+    # 4 epochs take 6 min; only ste has records, which serve for the others too
     left = {"ste": 8, "bop": 8, "real": 8}
     for name, count in left.items():
         assert any(re.match(rf"  {name} +0/5 +0/3 +{count} to do, about 48 min$", line) for line in text), text

@@ -1,4 +1,4 @@
-"""Compilation is a matter of speed alone: without a compiler a run goes on, and says so in one line."""
+"""Compilation changes only the speed: without a compiler a run goes on, and says so in one line."""
 
 import json
 import os

@@ -32,7 +32,7 @@ METHODS = {
 
 
 def error_by_hand(state, images, labels, quantize, activate):
-    """Error in % of an MLP of depth 2 from its state alone: twice x·q(W)ᵀ, batch norm, activation; once without it."""
+    """Error in % of an MLP of depth 2, from its state: twice x·q(W)ᵀ, batch norm, activation; once without it."""
     x = images.flatten(1).double() / 127.5 - 1
     for layer, norm in ((1, 2), (4, 5), (7, 8)):
         z = x @ quantize(state[f"{layer}.weight"].double()).T

@@ -89,7 +89,7 @@ def test_every_epoch_shows_the_same_examples_in_another_order(configure, assembl
     assert [len(epoch) for epoch in first] == [230, 230, 230]
     assert len({tuple(epoch) for epoch in first}) == 3
     assert len({tuple(sorted(epoch)) for epoch in first}) == 1
-    assert orders("method=real", f"output_dir={tmp_path}/other", "net.width=4") == first  # the seed's alone
+    assert orders("method=real", f"output_dir={tmp_path}/other", "net.width=4") == first  # only the seed decides
     assert orders("seed=1", f"output_dir={tmp_path}/other")[0] != first[0]
 
 

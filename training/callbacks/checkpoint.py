@@ -16,7 +16,7 @@ STREAM = 1  # sets these seeds apart from those of the data order, which come fr
 
 
 class EpochSeed(pl.Callback):
-    """Seeds torch's generators and the order of the batches at the start of every epoch from (seed, epoch) alone.
+    """Seeds torch's generators and the order of the batches at the start of every epoch, only from (seed, epoch).
 
     A resumed run thus draws what an uninterrupted one would, and no generator state needs to be kept."""
 
