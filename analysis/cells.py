@@ -23,7 +23,13 @@ def net_of(row: Any) -> str:
     """`mlp 2048×3`, `vgg width 32`, `bernoulli_cnn width 8, pixels ±1, crop 24`: the net, its size, and its images
     where they are not the data set's usual ones."""
     size = NET_SIZE.get(row["net.name"], "").format(width=row["net.width"], depth=row.get("net.depth"))
+    if isinstance(widths := row.get("net.widths"), tuple) and widths:
+        size = "-".join(map(str, widths))
     parts = [f"{row['net.name']} {size}".strip()]
+    dense = row.get("net.dense")
+    parts += [f"dense {dense:.0f}"] if dense and not pd.isna(dense) else []
+    parts += ["layer norm"] if row.get("net.norm") == "layer" else []
+    parts += ["no output norm"] if row.get("net.output_norm") is False else []
     scaling, crop, augment = (row.get(f"dataset.{key}") for key in ("scaling", "center_crop", "augment"))
     parts += [SCALED.get(scaling, str(scaling))] if scaling not in (None, "symmetric") else []
     parts += [f"crop {crop:.0f}"] if crop and not pd.isna(crop) else []
@@ -56,7 +62,7 @@ def cells_of(runs: pd.DataFrame) -> pd.DataFrame:
             continue
         found = [g for _, g in (group if tested.empty else tested).groupby("setting")]
         most = max(len(g) for g in found)
-        best = min((g for g in found if len(g) == most), key=lambda g: g["validation.error"].mean())
+        best = min((g for g in found if len(g) == most), key=_validation)
         first = best.iloc[0]
         test = summarize(best["test.error"].tolist())
         key = f"{method}, activations ±1" if method in both and signs else method
@@ -83,6 +89,12 @@ def cells_of(runs: pd.DataFrame) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def _validation(runs: pd.DataFrame) -> float:
+    """Mean validation error; infinite where no example was set aside."""
+    mean = float(runs["validation.error"].mean())
+    return math.inf if math.isnan(mean) else mean
 
 
 def compared(table: pd.DataFrame) -> list[tuple[str, str]]:

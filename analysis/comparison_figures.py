@@ -32,11 +32,14 @@ def cell_curves(table: pd.DataFrame, dataset: str, net: str) -> pd.DataFrame:
     return curves.assign(elapsed=curves.groupby(["method", "epoch"])["elapsed"].transform("mean"))
 
 
-def error_while_training(table: pd.DataFrame, dataset: str, net: str) -> Figure:
-    """Validation error against epochs and against seconds: mean and standard deviation over seeds.
+def error_while_training(table: pd.DataFrame, dataset: str, net: str) -> Figure | None:
+    """Validation error against epochs and against seconds: mean and standard deviation over seeds. None where no run
+    has a validation set.
 
     Seconds are those of the machine that each run had, which may have done other work; benchmarks/ compares times."""
-    curves = cell_curves(table, dataset, net)
+    curves = cell_curves(table, dataset, net).dropna(subset="val_error").astype({"val_error": float})
+    if curves.empty:
+        return None
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), sharey=True, layout="constrained")
     for ax, (x, label) in zip(axes, (("epoch", "epoch"), ("elapsed", "seconds")), strict=True):
         _lines(curves, x, "val_error", ax, colours_of(table), legend=ax is axes[1])

@@ -91,11 +91,11 @@ def experiment_settings(name: str, configs: Path = CONFIGS) -> dict[str, list[An
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`{"method": {"lr": 0.1}}` → `{"method.lr": 0.1}`."""
+    """`{"method": {"lr": 0.1}}` → `{"method.lr": 0.1}`; a list becomes a tuple, which can be looked for."""
     result: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, Mapping):
             result |= flat(value, f"{prefix}{key}.")
         else:
-            result[prefix + key] = value
+            result[prefix + key] = tuple(value) if isinstance(value, list) else value
     return result

@@ -146,7 +146,7 @@ def costs(table: pd.DataFrame, target: float) -> pd.DataFrame:
 def first_below(curves: dict[str, list[Any]], target: float) -> tuple[float | None, float | None]:
     """Epoch and elapsed seconds at which `val_error` first is at most `target`; (None, None) where it never is."""
     for epoch, error, elapsed in zip(curves["epoch"], curves["val_error"], curves["elapsed"], strict=True):
-        if error <= target:
+        if error is not None and error <= target:
             return epoch, elapsed
     return None, None
 

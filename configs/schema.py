@@ -1,7 +1,7 @@
 """The configuration of a run: its dataclass, its identity, and how Hydra's result becomes one."""
 
 from collections.abc import Iterator
-from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from dataclasses import Field, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from . import source
 from .registry import GROUPS, ROOT
-from .settings import REQUIRED, UserError, check, setting, unknown
+from .settings import REQUIRED, UserError, check, default_of, setting, unknown
 
 CONFIGS = str(ROOT / "configs")
 LOSSES = ("cross_entropy", "squared_hinge")
+SELECTIONS = ("best", "last")
 
 
 @dataclass
@@ -38,6 +39,9 @@ class RunConfig:
     )
     gradient_clip: float = setting(REQUIRED, "largest norm of the whole gradient, 0 = unclipped", low=0)
     limit_train: int = setting(REQUIRED, "use only so many training examples, 0 = all (for quick looks)", low=0)
+    select: str = setting(
+        "best", "the weights to test: of the epoch with the lowest validation error, or the last", choices=SELECTIONS
+    )
 
     # settings that do not change the outcome of a run
     device: str = setting(REQUIRED, "where to train", choices=("auto", "cpu", "cuda", "mps"), identity=False)
@@ -74,6 +78,8 @@ def resolve(config: DictConfig) -> RunConfig:
         if not is_dataclass(getattr(run, group)):
             raise unknown(group, str(getattr(run, group)), members)
     check(run)
+    if run.dataset.validation == 0 and run.select == "best":
+        raise UserError("dataset.validation=0 leaves no validation error to choose an epoch by: set select=last")
     if hasattr(run.dataset, "path"):  # part of the run's identity, however it was written
         run.dataset.path = str(Path(run.dataset.path).expanduser().resolve())
     return run
@@ -106,9 +112,8 @@ def changed(config: Any) -> dict[str, Any]:
     """The identity without settings at their dataclass default: a setting added later does not rename earlier runs."""
     kept = {}
     for item, value in _deciding(config):
-        default = item.default_factory() if item.default_factory is not MISSING else item.default
         if is_dataclass(value):
             kept[item.name] = changed(value)
-        elif item.name == "name" or value != default:
+        elif item.name == "name" or value != default_of(item):
             kept[item.name] = value
     return kept

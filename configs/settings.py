@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import Field, field, fields, is_dataclass
+from dataclasses import MISSING, Field, field, fields, is_dataclass
 from difflib import get_close_matches
 from typing import Any
 
@@ -24,12 +24,20 @@ def setting(
     below: float | None = None,
     identity: bool = True,
 ) -> Any:
-    """A dataclass field with its help text and valid values: `low ≤ value ≤ high`, `above < value < below`.
+    """A dataclass field with its help text and valid values: `low ≤ value ≤ high`, `above < value < below`, of a list
+    each of its values.
 
     identity: whether the setting can change the outcome of a run, and so is part of what names it."""
     rules = {"choices": choices, "low": low, "above": above, "high": high, "below": below}
     metadata = {"help": help, "identity": identity} | {k: v for k, v in rules.items() if v is not None}
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata=metadata)
     return field(default=default, metadata=metadata)
+
+
+def default_of(setting: Field) -> Any:
+    """The default of a dataclass field, MISSING where it has none."""
+    return setting.default if setting.default_factory is MISSING else setting.default_factory()
 
 
 def valid_values(setting: Field) -> str:
@@ -45,6 +53,8 @@ def _accepts(setting: Field, value: Any) -> bool:
     rules = setting.metadata
     if value is None:
         return True
+    if isinstance(value, list):
+        return all(_accepts(setting, item) for item in value)
     if "choices" in rules:
         return value in rules["choices"]
     if isinstance(value, float) and not math.isfinite(value):
@@ -83,12 +93,12 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> UserError:
 def describe(config: type, prefix: str, values: dict[str, Any], shared: type | None = None) -> list[str]:
     """One help line a setting of a Config dataclass; `values` overrides the dataclass' own defaults. Settings that
     `shared`, its base class, has with the same default are left out."""
-    known = {item.name: item.default for item in fields(shared)} if shared else {}
+    known = {item.name: default_of(item) for item in fields(shared)} if shared else {}
     lines = []
     for item in fields(config):
-        if "help" not in item.metadata or (item.name in known and known[item.name] == item.default):
+        if "help" not in item.metadata or (item.name in known and known[item.name] == default_of(item)):
             continue
-        default = values.get(item.name, item.default)
+        default = values.get(item.name, default_of(item))
         valid = valid_values(item)
         shown = "null" if default is None else str(default).lower() if isinstance(default, bool) else default
         setting = f"{prefix}{item.name}={shown}"

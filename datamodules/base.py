@@ -14,6 +14,8 @@ from datamodules import split
 from datamodules.batches import AUGMENTATIONS, CROP_PADDING, EVALUATION_BATCH, Batches
 from datamodules.scaling import SCALINGS, Scaling, center_crop, check_scaling, fit
 
+VALIDATION_FROM = ("random", "last")
+
 
 @dataclass
 class DataConfig:
@@ -21,15 +23,23 @@ class DataConfig:
 
     name: str = ""
     scaling: str = setting(
-        "symmetric",
-        "pixels to inputs: [-1,1]; per-channel mean 0, deviation 1; whitened; above 127 or not",
-        choices=SCALINGS,
+        "symmetric", "pixels to inputs: see datamodules/scaling.py for what each does", choices=SCALINGS
     )
+    mean: list[float] = setting([], "scaling=constants: mean of each channel of x/255")
+    sd: list[float] = setting([], "scaling=constants: deviation of each channel of x/255", above=0)
+    zca_contrast: bool = setting(True, "scaling=zca: normalize the contrast of each image to norm 55 before")
+    zca_bias: float = setting(0.1, "scaling=zca: added to the eigenvalues of the covariance", above=0)
     center_crop: int | None = setting(None, "side of the middle square that is kept, null: the whole image", low=1)
     augment: str = setting(
         "none",
         f"of training images: random crop out of {CROP_PADDING} black pixels around, mirroring",
         choices=AUGMENTATIONS,
+    )
+    validation: int | None = setting(
+        None, "training examples set aside; null: as many as the data set usually has; 0: all are trained on", low=0
+    )
+    validation_from: str = setting(
+        "random", "drawn by split_seed, or the last of the official training set", choices=VALIDATION_FROM
     )
 
 
@@ -90,8 +100,20 @@ class DataModule(pl.LightningDataModule):
         raise NotImplementedError
 
     def draw_validation(self, labels: np.ndarray) -> np.ndarray:
-        """Sorted indices into the official training set, a function of `split_seed` and the labels."""
+        """The data set's usual validation set: sorted indices into the official training set, a function of
+        `split_seed` and the labels."""
         raise NotImplementedError
+
+    def validation_set(self, labels: np.ndarray) -> np.ndarray:
+        """Sorted indices into the official training set of what is set aside: the usual ones, but as many as
+        `config.validation` says, and the last where `config.validation_from` says so."""
+        asked, total = self.config.validation, len(labels)
+        if asked is not None and asked >= total:
+            raise UserError(f"dataset.validation={asked} leaves none of the {total} training examples of {self.label}")
+        if self.config.validation_from == "last":
+            count = len(self.draw_validation(labels)) if asked is None else asked
+            return np.arange(total - count, total)
+        return self.draw_validation(labels) if asked is None else split.draw(total, asked, self.split_seed)
 
     def prepare_data(self) -> None:
         if not self._fetched:
@@ -110,19 +132,19 @@ class DataModule(pl.LightningDataModule):
     def train_dataloader(self) -> Batches:
         return self._loaders["train"]
 
-    def val_dataloader(self) -> Batches:
-        return self._loaders["validation"]
+    def val_dataloader(self) -> Batches | list[Any]:
+        return self._loaders.get("validation", [])
 
     def test_dataloader(self) -> Batches:
         return self._loaders["test"]
 
     def _setup_train(self) -> None:
         official = self.read_train()
-        validation = self.draw_validation(official.labels.numpy())
+        validation = self.validation_set(official.labels.numpy())
         train = split.rest(len(official.labels), validation)
         if self.limit:
             train = train[split.draw(len(train), self.limit, self.split_seed)]
-        if len(train) < 2 or len(validation) < 1:
+        if len(train) < 2 or (len(validation) < 1 and self.config.validation != 0):
             raise UserError(
                 f"{self.label}: {len(train)} training and {len(validation)} validation examples are too few"
             )
@@ -132,8 +154,8 @@ class DataModule(pl.LightningDataModule):
         images = self._place(official.images[torch.from_numpy(train)])
         channels, height, width = images.shape[1:]
         self.input_shape = (channels, height, width)
-        check_scaling(self.config.scaling, self.input_shape)
-        self._scaling = fit(self.config.scaling, images)
+        check_scaling(self.config, self.input_shape)
+        self._scaling = fit(self.config, images)
         self._loaders["train"] = Batches(
             self._scaling.store(images),
             official.labels[torch.from_numpy(train)].to(self.device),
@@ -142,8 +164,9 @@ class DataModule(pl.LightningDataModule):
             seed=self.seed,
             augment=self.config.augment,
         )
-        index = torch.from_numpy(validation)
-        self._loaders["validation"] = self._evaluation(self._place(official.images[index]), official.labels[index])
+        if len(validation):
+            index = torch.from_numpy(validation)
+            self._loaders["validation"] = self._evaluation(self._place(official.images[index]), official.labels[index])
 
     def _place(self, images: torch.Tensor) -> torch.Tensor:
         return center_crop(images, self.config.center_crop).contiguous().to(self.device)

@@ -1,6 +1,7 @@
 """CIFAR-10 through torchvision."""
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -25,16 +26,17 @@ class Cifar10(DataModule):
     checked either way. Validation: 5,000 of the 50,000 official training images, drawn by `split_seed`.
     """
 
-    Config = Config
+    Config: ClassVar[type[DataConfig]] = Config
     label = "CIFAR-10"
     classes = 10
+    published: ClassVar[Any] = CIFAR10
 
     def fetch(self) -> None:
-        folder = self.data_dir / CIFAR10.base_folder
-        sums = {folder / name: md5 for name, md5 in [*CIFAR10.train_list, *CIFAR10.test_list]}
-        sums[folder / CIFAR10.meta["filename"]] = CIFAR10.meta["md5"]
+        published, folder = self.published, self.data_dir / self.published.base_folder
+        sums = {folder / name: md5 for name, md5 in [*published.train_list, *published.test_list]}
+        sums[folder / published.meta["filename"]] = published.meta["md5"]
         if not all(path.exists() for path in sums):
-            files.download("CIFAR-10", folder, lambda: CIFAR10(str(self.data_dir), download=True))
+            files.download(self.label, folder, lambda: published(str(self.data_dir), download=True))
         for path, md5 in sums.items():
             with files.reading(path):
                 intact = check_integrity(path, md5)
@@ -52,7 +54,7 @@ class Cifar10(DataModule):
 
     def _read(self, train: bool) -> Examples:
         self.prepare_data()
-        with files.reading(self.data_dir / CIFAR10.base_folder):
-            data = CIFAR10(str(self.data_dir), train=train)
+        with files.reading(self.data_dir / self.published.base_folder):
+            data = self.published(str(self.data_dir), train=train)
         images = torch.from_numpy(np.ascontiguousarray(data.data.transpose(0, 3, 1, 2)))
         return Examples(images, torch.tensor(data.targets))

@@ -16,10 +16,11 @@ from torch.nn import functional as F
 from configs.settings import REQUIRED, UserError, setting
 
 from .binary.layers import Parts, binary_layers
+from .binary.normalization import NormError
 from .binary.sign import Quantizer, as_signs
 from .nets import NETS
 from .optim.composite import Composite
-from .optim.schedule import SCHEDULES, Schedule, Scheduler, schedule
+from .optim.schedule import EVERY, SCHEDULES, Schedule, Scheduler, schedule
 
 
 @dataclass
@@ -28,9 +29,13 @@ class MethodConfig:
     lr: float = setting(0.01, "learning rate of Adam (α)", above=0)
     lr_end: float = setting(0.0, "its value at the end of the schedule", low=0)
     lr_schedule: str = setting("cosine", "how the learning rate goes from lr to lr_end", choices=SCHEDULES)
-    schedule_every: str = setting("step", "schedules move at every step or every epoch", choices=("step", "epoch"))
+    schedule_every: str = setting(
+        "step", "schedules move at every step, or every epoch: to its start's value, or to its end's", choices=EVERY
+    )
     stairs: int = setting(5, "equal stairs of the staircase schedules", low=2)
     power: float = setting(2.0, "power of the polynomial schedules", above=0)
+    milestones: list[int] = setting([], "epochs, counted from 1, where the milestones schedules change", low=1)
+    factors: list[float] = setting([], "value from each milestone on, as a multiple of the start", low=0)
 
 
 def squared_hinge(logits: Tensor, target: Tensor) -> Tensor:
@@ -134,7 +139,11 @@ class Method(pl.LightningModule):
     # what they share
 
     def build(self, net_config: Any, input_shape: tuple[int, int, int], classes: int) -> nn.Module:
-        return NETS[net_config.name](net_config, self.parts(), input_shape, classes)
+        try:
+            return NETS[net_config.name](net_config, self.parts(), input_shape, classes)
+        except NormError as error:
+            asked = f"net.norm={net_config.norm} net.norm_running={net_config.norm_running}"
+            raise UserError(f"{asked} with method={self.config.name}: {error}") from error
 
     def schedule(self, name: str, *ends: float) -> Schedule:
         """The schedule that the fields `name`, `name_end` and `name_schedule` of the Config describe; or of that kind,
@@ -143,9 +152,16 @@ class Method(pl.LightningModule):
         kind = getattr(c, name + "_schedule")
         start, end = ends or (getattr(c, name), getattr(c, name + "_end"))
         try:
-            return schedule(kind, start, end, power=c.power, stairs=c.stairs)
+            return schedule(kind, start, end, power=c.power, stairs=c.stairs, milestones=self._milestones())
         except ValueError as error:
             raise UserError(f"method.{name}_schedule={kind}: {error}") from error
+
+    def _milestones(self) -> list[tuple[float, float]]:
+        """(progress, factor) of each milestone in a run of `self.epochs` epochs."""
+        c = self.config
+        if len(c.milestones) != len(c.factors):
+            raise UserError(f"method.milestones={c.milestones} and method.factors={c.factors} must be equally many")
+        return [((epoch - 1) / self.epochs, factor) for epoch, factor in zip(c.milestones, c.factors, strict=True)]
 
     def configure_optimizers(self) -> Any:
         self.epochs = self.trainer.max_epochs or 1

@@ -106,7 +106,7 @@ class Bernoulli(RecalibratedMethod):
         harden = self.schedule("lr", c.lr_harden, end)
 
         def rate(t: float) -> float:
-            moment = round(t * self.plan.epochs, 9)
+            moment = min(round(t * self.plan.epochs, 9), self.plan.epochs - 1e-6)
             stage = soft if moment < self.plan.soft_epochs else harden
             return stage(self.plan.stage_progress(moment))
 

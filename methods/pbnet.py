@@ -64,6 +64,8 @@ class PBNet(SampledMethod):
         return GaussianParts(BinaryDistribution, activation, hidden=SIGNS if c.sampling else MEANS)
 
     def build(self, net_config: Any, input_shape: tuple[int, int, int], classes: int) -> nn.Module:
+        if not net_config.output_norm:
+            raise UserError("net.output_norm=false: method=pbnet has its logits from the batch norm of the last layer")
         try:
             return super().build(net_config, input_shape, classes)
         except NoValueToDropError as error:

@@ -18,9 +18,10 @@ FAILED = ".failed.json"  # ends the name of a failed run's record
 class Record:
     """What one run leaves behind. Errors are in %, times in seconds, memory in bytes.
 
-    - `validation`, `test`: of the checkpoint with the lowest validation error (`error`, `loss`, `binarized_error`,
-      `binarization_gap` in points of error; other `…_error`s of the method) and of the last epoch (`last_error`). The
-      test set is read only at the end; `test` is None where `test=false`.
+    - `validation`, `test`: of the chosen epoch, that of the lowest validation error or with `select=last` the last one
+      (`error`, `loss`, `binarized_error`, `binarization_gap` in points of error; other `…_error`s of the method), and
+      of the last epoch (`last_error`). The test set is read at the end only; `test` is None where `test=false`,
+      `validation` is empty where no example was set aside.
     - `binarized_error` is that of the same weights with every weight and hidden activation replaced by its sign.
     - `curves`: column → value per epoch. `diagnostics`: layer → quantity → value per epoch.
     - `status`: `done`, or `failed` with `error`; a failed run's record stands beside its id as `<id>.failed.json`."""

@@ -220,6 +220,8 @@ def make_sweep(config: SweepConfig, command: dict[str, str]) -> Sweep:
     """The sweep that a command line asks for. UserError for what a sweep decides itself."""
     for name in command.keys() & NOT_FOR_A_SWEEP.keys():
         raise UserError(f"{name}={command[name]} is not for a sweep: {NOT_FOR_A_SWEEP[name]}")
+    if config.dataset.validation == 0:
+        raise UserError("dataset.validation=0 is not for a sweep, which chooses by the validation error")
     space = load_space(config.method.name, config.space)
     if not space:
         file = SPACES / f"{config.method.name}.yaml"

@@ -40,6 +40,8 @@ def _literal(value: Any) -> str:
     """A value as Hydra's grammar reads it."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, list):
+        return f"[{','.join(map(_literal, value))}]"
     text = str(value)
     if isinstance(value, str) and not re.fullmatch(r"[\w./-]+", text):
         # in its quotes a backslash is one, except before a quote

@@ -6,14 +6,17 @@ from .trainer import Training
 
 
 def measure(training: Training) -> None:
-    """Fills the record's `validation` and `test`: with the weights of the last epoch, then with those that validation
-    chose, which the net has at the end, in each way that the method evaluates them."""
+    """Fills the record's `validation` and `test`: with the weights of the last epoch, then with the chosen ones, which
+    the net has at the end, in each way that the method evaluates them."""
     record, method, history = training.record, training.method, training.history
-    record.validation = {"last_error": history.rows[-1]["val_error"]}
-    splits = {"validation": record.validation}
+    splits = {}
+    if training.data.sizes["validation"]:
+        record.validation = {"last_error": history.rows[-1]["val_error"]}
+        splits["validation"] = record.validation
     if training.run.config.test:
         record.test = {"last_error": _evaluate(training, "test")["error"]}
         splits["test"] = record.test
+    history.keep_last(method.net)
     method.net.load_state_dict(history.best_weights)
     for split, result in splits.items():
         result.update(_evaluate(training, split))

@@ -11,16 +11,15 @@ def run_summary(record: Record, path: Path) -> str:
     lines = [
         f"{config['method']['name']} on {record.data['label']}, {config['net']['name']}, seed {config['seed']}: "
         f"chosen at epoch {record.best_epoch} of {config['epochs']}",
-        f"  validation error   {validation['error']:.2f} %   (last epoch {validation['last_error']:.2f} %)",
     ]
-    if test:
-        lines.append(f"  test error         {test['error']:.2f} %   (last epoch {test['last_error']:.2f} %)")
+    for name, split in (("validation", validation), ("test", test)):
+        if split:
+            lines.append(f"  {name + ' error':<18} {split['error']:.2f} %   (last epoch {split['last_error']:.2f} %)")
     binary = {True: "binary", False: "real"}
     model = record.model
-    lines.append(
-        f"  binarization gap   {(test or validation)['binarization_gap']:+.2f} points "
-        f"({binary[model['binary_weights']]} weights, {binary[model['binary_activations']]} activations)"
-    )
+    kinds = f"({binary[model['binary_weights']]} weights, {binary[model['binary_activations']]} activations)"
+    if measured := test or validation:
+        lines.append(f"  binarization gap   {measured['binarization_gap']:+.2f} points {kinds}")
     if "net_flips" in record.curves:
         net, rate = record.curves["net_flips"], record.curves["flip_rate"]
         lines.append(

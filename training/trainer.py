@@ -88,7 +88,8 @@ def prepare(run: Run, data: DataModule, method: Method, record: Record, more: Se
     config = run.config
     diagnostics = Diagnostics() if config.diagnostics else None
     data_seen = {"fingerprint": data.fingerprint}
-    history = History(diagnostics, {**identity(config), "data": data_seen, "diagnostics": config.diagnostics})
+    made_with = {**identity(config), "data": data_seen, "diagnostics": config.diagnostics}
+    history = History(diagnostics, made_with, config.select)
     callbacks: list[pl.Callback] = [EpochSeed(config.seed)]
     callbacks += [diagnostics] if diagnostics else []
     callbacks += [

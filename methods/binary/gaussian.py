@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .layers import BinaryConv2d, BinaryLinear, Parts, Role
+from .normalization import NormSettings
 from .random_weights import RandomWeight, relaxed_concrete
 from .sign import Quantizer, StraightThrough, compute_dtype, sign
 
@@ -253,8 +254,8 @@ class GaussianParts(Parts):
             raise NoValueToDropError("means that are passed on have no value to drop")
         return VALUES if after_dropout else self.hidden
 
-    def norm(self, kind: Callable[..., nn.Module], role: Role, features: int, scale: bool) -> nn.Module:
-        return super().norm(partial(kind, mean_only=role == "output"), role, features, scale)
+    def norm(self, kind: Callable[..., nn.Module], role: Role, features: int, settings: NormSettings) -> nn.Module:
+        return super().norm(partial(kind, mean_only=role == "output"), role, features, settings)
 
     def pool(self, size: int) -> nn.Module:
         return StochasticMaxPool2d(size)

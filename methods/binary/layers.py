@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, cast
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .normalization import ChannelNorm, NormError, NormSettings, RunningBatchNorm1d, RunningBatchNorm2d
 from .sign import Quantizer
 
 
@@ -48,6 +50,20 @@ def fans(layer: BinaryLinear | BinaryConv2d) -> tuple[int, int]:
     return layer.weight.shape[1] * area, layer.weight.shape[0] * area
 
 
+USUAL = NormSettings()
+_RUNNING = {nn.BatchNorm1d: RunningBatchNorm1d, nn.BatchNorm2d: RunningBatchNorm2d}
+
+
+def replaced(kind: Callable[..., nn.Module], settings: NormSettings) -> Callable[..., nn.Module]:
+    """The normalization that `settings` asks for in place of PyTorch's batch norm. NormError where `kind` is another
+    than that, which only has its own ways."""
+    if (settings.kind, settings.running) == (USUAL.kind, USUAL.running):
+        return kind
+    if kind not in _RUNNING:
+        raise NormError("layer norm and other running statistics take the place of ordinary batch norm only")
+    return ChannelNorm if settings.kind == "layer" else partial(_RUNNING[kind], running=settings.running)
+
+
 Role = Literal["first", "hidden", "output"]  # has the net's inputs; has a hidden layer's outputs; gives the logits
 
 
@@ -58,7 +74,7 @@ class Parts:
     A net calls it once for each part, in the order of the data, and says the role of each layer and of the batch norm
     behind it. A method that needs another layer in some role overrides what builds it. `weight` and `activation` make a
     fresh quantizer for each layer. `norm1d_type` and `norm2d_type` are called with the number of features and
-    `norm_options` (default: BinaryNet's ε = 1e-4 and running factor 0.1)."""
+    `norm_options` (default: BinaryNet's ε = 1e-4 and running factor 0.1), over which the net's `NormSettings` go."""
 
     weight: Callable[[], Quantizer]
     activation: Callable[[], Quantizer]
@@ -84,17 +100,20 @@ class Parts:
         """(batch, in, h, w) → (batch, out, h', w'), `kernel` and `stride` the same in both directions."""
         return BinaryConv2d(in_channels, out_channels, kernel, self.weight(), padding, stride)
 
-    def norm1d(self, role: Role, features: int, *, scale: bool = True) -> nn.Module:
-        """Batch norm over (batch, features). Without `scale` its γ stays 1."""
-        return self.norm(self.norm1d_type, role, features, scale)
+    def norm1d(self, role: Role, features: int, settings: NormSettings = USUAL) -> nn.Module:
+        """Normalization of (batch, features)."""
+        return self.norm(self.norm1d_type, role, features, settings)
 
-    def norm2d(self, role: Role, channels: int, *, scale: bool = True) -> nn.Module:
-        """Batch norm over (batch, channels, h, w). Without `scale` its γ stays 1."""
-        return self.norm(self.norm2d_type, role, channels, scale)
+    def norm2d(self, role: Role, channels: int, settings: NormSettings = USUAL) -> nn.Module:
+        """Normalization of (batch, channels, h, w)."""
+        return self.norm(self.norm2d_type, role, channels, settings)
 
-    def norm(self, kind: Callable[..., nn.Module], role: Role, features: int, scale: bool) -> nn.Module:
-        norm = kind(features, **self.norm_options)
-        cast(Tensor, norm.weight).requires_grad_(scale)
+    def norm(self, kind: Callable[..., nn.Module], role: Role, features: int, settings: NormSettings) -> nn.Module:
+        given = {"eps": settings.eps, "momentum": settings.factor}
+        options = self.norm_options | {name: value for name, value in given.items() if value is not None}
+        norm = replaced(kind, settings)(features, **options)
+        cast(Tensor, norm.weight).requires_grad_(settings.scale)
+        cast(Tensor, norm.bias).requires_grad_(settings.shift)
         return norm
 
     def pool(self, size: int) -> nn.Module:

@@ -7,12 +7,13 @@ from torch import nn
 from configs.settings import UserError, setting
 
 from ..binary.layers import Parts, Role
+from .base import NetConfig, output_layer
 
 STRIDE = 2
 
 
 @dataclass
-class Config:
+class Config(NetConfig):
     name: str = "bernoulli_cnn"
     width: int = setting(8, "channels of the first convolution; then come 4×, 8× and 10× as many units", low=1)
     first_kernel: int = setting(6, "side of the first convolution's kernel", low=1)
@@ -25,7 +26,8 @@ class BernoulliCNN(nn.Sequential):
     Input (batch, C, H, W), output (batch, classes) logits. Each hidden layer has batch norm and activation; on 24×24
     pixels the convolutions give 10×10 and 1×1 places, and sums of 36, 800, 32, 64 and 80 terms: all even. Source:
     slides, Pavlyuchenkov 2023. The crop is ours (the slides' 32 inputs of the dense layer ask for it). Differs from
-    them: the output layer has batch norm, as in the other nets here; UserError for smaller images."""
+    them: the output layer has batch norm, as in the other nets here (`output_norm=false`: none).
+    UserError for smaller images."""
 
     def __init__(self, config: Config, parts: Parts, input_shape: tuple[int, int, int], classes: int) -> None:
         channels, height, width = input_shape
@@ -39,13 +41,15 @@ class BernoulliCNN(nn.Sequential):
         ]
         for role, kernel, features in convolutions:
             modules.append(parts.conv(role, channels, features, kernel, stride=STRIDE))
-            modules += [parts.norm2d(role, features), parts.activation()]
+            modules += [parts.norm2d(role, features, config.norm_settings(role, dense=False)), parts.activation()]
             channels, height, width = features, (height - kernel) // STRIDE + 1, (width - kernel) // STRIDE + 1
         modules.append(nn.Flatten())
         features = channels * height * width
         for units in (8 * config.width, 10 * config.width):
-            modules += [parts.linear("hidden", features, units), parts.norm1d("hidden", units), parts.activation()]
+            modules.append(parts.linear("hidden", features, units))
+            modules.append(parts.norm1d("hidden", units, config.norm_settings("hidden", dense=True)))
+            modules.append(parts.activation())
             features = units
-        super().__init__(*modules, parts.linear("output", features, classes), parts.norm1d("output", classes))
+        super().__init__(*modules, *output_layer(config, parts, features, classes))
 
     Config = Config

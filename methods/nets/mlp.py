@@ -7,13 +7,15 @@ from torch import nn
 from configs.settings import setting
 
 from ..binary.layers import Parts, Role
+from .base import NetConfig, output_layer
 
 
 @dataclass
-class Config:
+class Config(NetConfig):
     name: str = "mlp"
     width: int = setting(1024, "units of each hidden layer", low=1)
     depth: int = setting(3, "hidden layers", low=1)
+    widths: list[int] = setting([], "units of each hidden layer, in place of width and depth", low=1)
     dropout_input: float = setting(0.0, "share of input values dropped in training", low=0, below=1)
     dropout_hidden: float = setting(0.0, "share of hidden activations dropped in training", low=0, below=1)
 
@@ -31,14 +33,12 @@ class MLP(nn.Sequential):
             modules.append(nn.Dropout(config.dropout_input))
         role: Role = "first"
         dropped = config.dropout_input > 0
-        for _ in range(config.depth):
-            modules.append(parts.linear(role, features, config.width, after_dropout=dropped))
-            modules += [parts.norm1d(role, config.width), parts.activation()]
+        for units in config.widths or [config.width] * config.depth:
+            modules.append(parts.linear(role, features, units, after_dropout=dropped))
+            modules += [parts.norm1d(role, units, config.norm_settings(role, dense=True)), parts.activation()]
             if config.dropout_hidden:
                 modules.append(nn.Dropout(config.dropout_hidden))
-            role, features, dropped = "hidden", config.width, config.dropout_hidden > 0
-        modules.append(parts.linear("output", features, classes, after_dropout=dropped))
-        modules.append(parts.norm1d("output", classes))
-        super().__init__(*modules)
+            role, features, dropped = "hidden", units, config.dropout_hidden > 0
+        super().__init__(*modules, *output_layer(config, parts, features, classes, after_dropout=dropped))
 
     Config = Config

@@ -7,10 +7,11 @@ from torch import nn
 from configs.settings import UserError, setting
 
 from ..binary.layers import Parts
+from .base import NetConfig, output_layer
 
 
 @dataclass
-class Config:
+class Config(NetConfig):
     name: str = "tiny"
     width: int = setting(8, "channels of the convolution; the dense layer has 4×", low=1)
 
@@ -28,14 +29,13 @@ class Tiny(nn.Sequential):
         super().__init__(
             parts.conv("first", channels, config.width, 3, padding=1),
             parts.pool(4),
-            parts.norm2d("first", config.width),
+            parts.norm2d("first", config.width, config.norm_settings("first", dense=False)),
             parts.activation(),
             nn.Flatten(),
             parts.linear("hidden", features, 4 * config.width),
-            parts.norm1d("hidden", 4 * config.width),
+            parts.norm1d("hidden", 4 * config.width, config.norm_settings("hidden", dense=True)),
             parts.activation(),
-            parts.linear("output", 4 * config.width, classes),
-            parts.norm1d("output", classes),
+            *output_layer(config, parts, 4 * config.width, classes),
         )
 
     Config = Config

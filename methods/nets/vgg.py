@@ -1,4 +1,5 @@
-"""BinaryNet's ConvNet: 2×128C3-P2-2×256C3-P2-2×512C3-P2-2×1024FC-10 is `width=128`; half width is `width=64`."""
+"""BinaryNet's ConvNet: 2×128C3-P2-2×256C3-P2-2×512C3-P2-2×1024FC-10 is `width=128`; SVHN's, of half width but
+for its dense layers, is `width=64 dense=1024`."""
 
 from dataclasses import dataclass
 
@@ -7,14 +8,15 @@ from torch import nn
 from configs.settings import UserError, setting
 
 from ..binary.layers import Parts, Role
+from .base import NetConfig, output_layer
 
 
 @dataclass
-class Config:
+class Config(NetConfig):
     name: str = "vgg"
-    width: int = setting(128, "channels of the first block; later blocks have 2× and 4×, the dense layers 8×", low=1)
+    width: int = setting(128, "channels of the first block; later blocks have 2× and 4×", low=1)
+    dense: int | None = setting(None, "units of each dense layer; null: 8 times the width", low=1)
     first_padding: int = setting(1, "zero padding of the first convolution (0 in Bop's net)", low=0, high=1)
-    norm_scale: bool = setting(True, "batch norm learns its scale γ (false in Bop's net, where γ stays 1)")
 
 
 class VGG(nn.Sequential):
@@ -36,7 +38,8 @@ class VGG(nn.Sequential):
                 if conv == 1:
                     modules.append(parts.pool(2))
                     height, width = height // 2, width // 2
-                modules += [parts.norm2d(role, features, scale=config.norm_scale), parts.activation()]
+                modules.append(parts.norm2d(role, features, config.norm_settings(role, dense=False)))
+                modules.append(parts.activation())
                 channels = features
         if min(height, width) < 1:
             raise UserError(
@@ -45,11 +48,12 @@ class VGG(nn.Sequential):
             )
         modules.append(nn.Flatten())
         features = channels * height * width
+        units = config.dense or 8 * config.width
         for _ in range(2):
-            modules.append(parts.linear("hidden", features, 8 * config.width))
-            modules += [parts.norm1d("hidden", 8 * config.width, scale=config.norm_scale), parts.activation()]
-            features = 8 * config.width
-        modules.append(parts.linear("output", features, classes))
-        super().__init__(*modules, parts.norm1d("output", classes, scale=config.norm_scale))
+            modules.append(parts.linear("hidden", features, units))
+            modules.append(parts.norm1d("hidden", units, config.norm_settings("hidden", dense=True)))
+            modules.append(parts.activation())
+            features = units
+        super().__init__(*modules, *output_layer(config, parts, features, classes))
 
     Config = Config

@@ -4,6 +4,7 @@ import torch
 
 from configs.settings import UserError
 from datamodules import scaling
+from datamodules.base import DataConfig
 
 
 def random_images(count=400, shape=(3, 5, 4), seed=0):
@@ -16,7 +17,7 @@ def random_images(count=400, shape=(3, 5, 4), seed=0):
 
 def test_symmetric_maps_every_level_to_minus_one_to_one():
     levels = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
-    scaled = scaling.fit("symmetric", levels)(levels).flatten()
+    scaled = scaling.fit(DataConfig(scaling="symmetric"), levels)(levels).flatten()
     np.testing.assert_allclose(scaled.numpy(), np.arange(256) / 127.5 - 1, rtol=0, atol=1e-7)
     assert scaled[0] == -1
     assert scaled[255] == 1
@@ -25,7 +26,7 @@ def test_symmetric_maps_every_level_to_minus_one_to_one():
 
 def test_binary_cuts_above_127():
     levels = torch.tensor([0, 127, 128, 255], dtype=torch.uint8).view(1, 1, 2, 2)
-    scaled = scaling.fit("binary", levels)(levels)
+    scaled = scaling.fit(DataConfig(scaling="binary"), levels)(levels)
     assert scaled.flatten().tolist() == [-1, -1, 1, 1]
     assert scaled.dtype == torch.float32
 
@@ -33,7 +34,7 @@ def test_binary_cuts_above_127():
 def test_standardize_uses_each_channel_of_the_training_images():
     train, other = random_images(), random_images(seed=1)
     train[:, 1] = 7  # a constant channel has deviation 0
-    scale = scaling.fit("standardize", train)
+    scale = scaling.fit(DataConfig(scaling="standardize"), train)
     values, shown = train.numpy().astype(np.float64), other.numpy().astype(np.float64)
     mean, deviation = values.mean((0, 2, 3), keepdims=True), values.std((0, 2, 3), keepdims=True)
     deviation[:, 1] = 1
@@ -56,7 +57,7 @@ def test_contrast_normalization_gives_mean_0_and_the_norm():
 def test_zca_matches_the_formula_and_is_fitted_to_the_training_images(monkeypatch, chunk):
     monkeypatch.setattr(scaling, "ZCA_CHUNK", chunk)
     train, other = random_images(), random_images(50, seed=1)
-    whiten = scaling.fit("zca", train)
+    whiten = scaling.fit(DataConfig(scaling="zca"), train)
 
     def normalized(images):
         x = images.numpy().reshape(len(images), -1).astype(np.float64)
@@ -80,11 +81,11 @@ def test_zca_matches_the_formula_and_is_fitted_to_the_training_images(monkeypatc
     assert np.linalg.eigvalsh(identity.round(6))[-5:].min() > 0.99  # the strong directions end at variance 1
 
 
-@pytest.mark.parametrize("name", ["symmetric", "standardize", "binary"])
+@pytest.mark.parametrize("name", ["symmetric", "standardize", "binary", "unit", "lcn"])
 def test_the_set_stays_uint8_except_for_zca(name):
     images = random_images(5)
     before = images.clone()
-    scale = scaling.fit(name, images)
+    scale = scaling.fit(DataConfig(scaling=name), images)
     assert scale.store(images) is images
     scale(images)
     assert torch.equal(images, before)
@@ -106,6 +107,6 @@ def test_center_crop_of_nothing_and_of_too_much():
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 65, 64)])
 def test_zca_is_refused_for_grey_and_for_large_images(shape):
     with pytest.raises(UserError, match="scaling=zca is for"):
-        scaling.check_scaling("zca", shape)
-    scaling.check_scaling("symmetric", shape)
-    scaling.check_scaling("zca", (3, 64, 64))
+        scaling.check_scaling(DataConfig(scaling="zca"), shape)
+    scaling.check_scaling(DataConfig(scaling="symmetric"), shape)
+    scaling.check_scaling(DataConfig(scaling="zca"), (3, 64, 64))

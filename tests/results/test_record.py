@@ -66,6 +66,7 @@ OUTCOME = [
     {"precision": "bf16"},
     {"gradient_clip": 1.0},
     {"limit_train": 100},
+    {"select": "last"},
     {"method": METHODS["real"].Config()},
     {"method": METHODS["ste"].Config(lr=0.5)},
     {"net": NETS["mlp"].Config()},

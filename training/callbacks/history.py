@@ -19,19 +19,22 @@ from .diagnostics import Diagnostics
 
 class History(pl.Callback):
     """Collects the row of each epoch (loss, errors, rates, flips, seconds), gives it to the logger and to Lightning's
-    callbacks, and keeps the weights of the epoch that validation chooses. All of it is in the checkpoint, and so is
+    callbacks, and keeps the weights of the chosen epoch: with `select="best"` that of the lowest validation error, with
+    "last" the last one, whose weights `keep_last` is given at the end. All of it is in the checkpoint, and so is
     `made_with`: the settings and data that the run has, which a resumed run must share.
 
     Lightning has the figures by their names in the row: `EarlyStopping("val_error")`, `ModelCheckpoint(monitor=…)`.
 
     `seconds` is the epoch's training time without validation; `elapsed` sums whole epochs over all resumed parts."""
 
-    def __init__(self, diagnostics: Diagnostics | None, made_with: dict[str, Any] | None = None) -> None:
-        self.made_with = made_with or {}
+    def __init__(
+        self, diagnostics: Diagnostics | None, made_with: dict[str, Any] | None = None, select: str = "best"
+    ) -> None:
+        self.made_with, self.select = made_with or {}, select
         self.rows: list[dict[str, Any]] = []
         self.best_weights: dict[str, torch.Tensor] = {}
         self.diagnostics = diagnostics
-        self.validation: dict[str, float] = {}
+        self.validation: dict[str, float | None] = {"loss": None, "error": None}  # where there is none
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self.started = time.perf_counter()
@@ -48,7 +51,7 @@ class History(pl.Callback):
             return
         self.validation = pl_module.tally["validation"].take()
         errors = [*(row["val_error"] for row in self.rows), self.validation["error"]]
-        if lowest(errors) == len(self.rows):
+        if self.select == "best" and lowest(errors) == len(self.rows):
             self.best_weights = cpu_copy(pl_module.net.state_dict())
         _tell_lightning(pl_module, {f"val_{name}": self.validation[name] for name in ("loss", "error")})
 
@@ -76,10 +79,15 @@ class History(pl.Callback):
         log_row(trainer.loggers, row)
         _tell_lightning(pl_module, {k: v for k, v in row.items() if k not in ("epoch", "val_loss", "val_error")})
 
+    def keep_last(self, net: torch.nn.Module) -> None:
+        """After training: takes the weights of the last epoch, where that is the chosen one."""
+        if self.select == "last":
+            self.best_weights = cpu_copy(net.state_dict())
+
     @property
     def best_epoch(self) -> int:
-        """The epoch that validation chooses, counted from 1."""
-        return lowest([row["val_error"] for row in self.rows]) + 1
+        """The epoch that is chosen, counted from 1."""
+        return len(self.rows) if self.select == "last" else lowest([row["val_error"] for row in self.rows]) + 1
 
     def curves(self) -> dict[str, list[Any]]:
         """Column name → its value in every epoch."""

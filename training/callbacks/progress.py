@@ -81,7 +81,9 @@ class Progress(pl.callbacks.ProgressBar):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         row = self.history.rows[-1]
-        shown = {"loss": f"{row['train_loss']:.4f}", "val error": f"{row['val_error']:.2f}%"}
+        shown = {"loss": f"{row['train_loss']:.4f}"}
+        if row["val_error"] is not None:
+            shown["val error"] = f"{row['val_error']:.2f}%"
         if "flip_rate" in row:
             shown["flips/step"] = f"{row['flip_rate']:.1e}"
         self.bar.set_postfix(shown)

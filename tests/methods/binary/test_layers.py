@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from methods.binary.layers import BinaryConv2d, BinaryLinear, Parts, binary_layers, fans
+from methods.binary.normalization import NormSettings
 from methods.binary.sign import ActivationSign, Identity, WeightSign
 
 
@@ -82,10 +83,13 @@ def test_membership_is_by_type_and_never_by_name():
 
 def test_every_norm_is_made_of_the_options_and_of_what_the_net_asks_for():
     parts = Parts(WeightSign, ActivationSign, norm_options={"eps": 0.5, "momentum": 0.25})
-    free, fixed = parts.norm1d("hidden", 3), parts.norm2d("output", 4, scale=False)
+    free, fixed = parts.norm1d("hidden", 3), parts.norm2d("output", 4, NormSettings(scale=False))
     assert [type(norm) for norm in (free, fixed)] == [nn.BatchNorm1d, nn.BatchNorm2d]
     assert [(n.num_features, n.eps, n.momentum) for n in (free, fixed)] == [(3, 0.5, 0.25), (4, 0.5, 0.25)]
     assert (free.weight.requires_grad, fixed.weight.requires_grad, fixed.bias.requires_grad) == (True, False, True)
+    asked = parts.norm1d("hidden", 3, NormSettings(eps=0.125, factor=0.75, shift=False))
+    assert (asked.eps, asked.momentum) == (0.125, 0.75)
+    assert (asked.weight.requires_grad, asked.bias.requires_grad) == (True, False)
 
 
 def test_channels_last_changes_no_result():

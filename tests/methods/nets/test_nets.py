@@ -105,9 +105,9 @@ class Roles(Parts):
         self.seen.append(role)
         return super().conv(role, *sizes, **options)
 
-    def norm(self, kind, role, features, scale):
+    def norm(self, kind, role, features, settings):
         self.seen.append(f"norm {role}")
-        return super().norm(kind, role, features, scale)
+        return super().norm(kind, role, features, settings)
 
 
 @pytest.mark.parametrize(
