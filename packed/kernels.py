@@ -1,0 +1,151 @@
+"""Compiled loops on 64-bit words: XNOR and AND products by popcount, thresholds to bits, patches of convolutions.
+
+Compiled code is kept beside this file (numba's cache), so that only the first use waits for the compiler. The loops
+hold no interpreter lock: `engine.Batched` runs them on several threads, a batch each.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import njit, types
+from numba.extending import intrinsic
+
+compiled = njit(cache=True, nogil=True, error_model="numpy")
+
+
+@intrinsic
+def popcount(typing_context: Any, x: Any) -> Any:
+    """Number of 1 bits of a uint64, as LLVM's `ctpop`: an instruction where the processor has one."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ctpop(arguments[0])
+
+    return types.uint64(types.uint64), generate
+
+
+@compiled
+def sign_sums(x: Any, weight: Any, start: Any, out: Any) -> None:
+    """out[p, o] = start[p mod B, o] − 2·popcount(x[p] xor weight[:, o]).
+
+    x (P, W) and weight (W, O) uint64, start (B, O) and out (P, O) int32. Outputs are innermost, so that the compiler
+    takes several at a time; four words a pass over them."""
+    places, words = x.shape
+    outputs = weight.shape[1]
+    for p in range(places):
+        first = p % len(start)
+        for o in range(outputs):
+            out[p, o] = start[first, o]
+        k = 0
+        while k + 4 <= words:
+            x0, x1, x2, x3 = x[p, k], x[p, k + 1], x[p, k + 2], x[p, k + 3]
+            for o in range(outputs):
+                ones = popcount(x0 ^ weight[k, o]) + popcount(x1 ^ weight[k + 1, o])
+                ones += popcount(x2 ^ weight[k + 2, o]) + popcount(x3 ^ weight[k + 3, o])
+                out[p, o] -= np.int32(2) * np.int32(ones)
+            k += 4
+        while k < words:
+            x0 = x[p, k]
+            for o in range(outputs):
+                out[p, o] -= np.int32(2) * np.int32(popcount(x0 ^ weight[k, o]))
+            k += 1
+
+
+@compiled
+def byte_sums(x: Any, weight: Any, start: Any, out: Any) -> None:
+    """out[p, o] = start[p mod B, o] + 4·Σ_n 2ⁿ·popcount(xⁿ[p] and weight[:, o]) − 2·Σ x[p], n = 0..7.
+
+    x: uint64 (P, V), each 8 bytes; xⁿ are bits n of the bytes. The sum over n is Horner's, from n = 7 down."""
+    places, outputs = out.shape
+    words = len(weight)
+    planes = np.empty((8, words), np.uint64)
+    for p in range(places):
+        total = bit_planes(x[p], planes)
+        for o in range(outputs):
+            out[p, o] = 0
+        for n in range(7, -1, -1):
+            for o in range(outputs):
+                out[p, o] *= 2
+            k = 0
+            while k + 4 <= words:
+                x0, x1, x2, x3 = planes[n, k], planes[n, k + 1], planes[n, k + 2], planes[n, k + 3]
+                for o in range(outputs):
+                    ones = popcount(x0 & weight[k, o]) + popcount(x1 & weight[k + 1, o])
+                    ones += popcount(x2 & weight[k + 2, o]) + popcount(x3 & weight[k + 3, o])
+                    out[p, o] += np.int32(ones)
+                k += 4
+            while k < words:
+                x0 = planes[n, k]
+                for o in range(outputs):
+                    out[p, o] += np.int32(popcount(x0 & weight[k, o]))
+                k += 1
+        first = p % len(start)
+        for o in range(outputs):
+            out[p, o] = start[first, o] + np.int32(4) * out[p, o] - np.int32(2 * total)
+
+
+@compiled
+def bit_planes(x: Any, planes: Any) -> int:
+    """planes[n] = bit n of each byte of x, a uint64 of 8 bytes each; returns the sum of the bytes.
+
+    Of 8 bytes that are 0 or 1, the product gathers the bits in its highest byte."""
+    total = 0
+    for n in range(8):
+        for k in range(planes.shape[1]):
+            planes[n, k] = 0
+    for v in range(len(x)):
+        shift = np.uint64(8 * (v % 8))
+        for n in range(8):
+            ones = (x[v] >> np.uint64(n)) & np.uint64(0x0101010101010101)
+            eight = (ones * np.uint64(0x0102040810204080)) >> np.uint64(56)
+            planes[n, v // 8] |= eight << shift
+            total += np.int64(popcount(eight)) << n
+    return total
+
+
+@compiled
+def to_bits(sums: Any, threshold: Any, inverted: Any, bits: Any) -> None:
+    """bits[p] = (sums[p] ≥ threshold) xor inverted, 64 to a word. sums (P, O) int32, inverted (⌈O/64⌉,) uint64."""
+    places, outputs = sums.shape
+    for p in range(places):
+        for k in range(bits.shape[1]):
+            first = 64 * k
+            word = np.uint64(0)
+            for j in range(min(64, outputs - first)):
+                word |= np.uint64(sums[p, first + j] >= threshold[first + j]) << np.uint64(j)
+            bits[p, k] = word ^ inverted[k]
+
+
+@compiled
+def patches(maps: Any, kernel_rows: int, kernel_columns: int, padding: int, stride: int, out: Any) -> None:
+    """out[n, i, j] = the values under the kernel at row i, column j; outside of the maps 0. maps (N, h, w, C)."""
+    images, height, width, channels = maps.shape
+    for n in range(images):
+        for i in range(out.shape[1]):
+            for j in range(out.shape[2]):
+                at = 0
+                for a in range(kernel_rows):
+                    row = i * stride + a - padding
+                    for b in range(kernel_columns):
+                        column = j * stride + b - padding
+                        if 0 <= row < height and 0 <= column < width:
+                            for c in range(channels):
+                                out[n, i, j, at + c] = maps[n, row, column, c]
+                        else:
+                            for c in range(channels):
+                                out[n, i, j, at + c] = 0
+                        at += channels
+
+
+@compiled
+def largest(sums: Any, size: int, out: Any) -> None:
+    """Max-pooling of maps (N, h, w, C) to out (N, h/size, w/size, C)."""
+    images, rows, columns, channels = out.shape
+    for n in range(images):
+        for i in range(rows):
+            for j in range(columns):
+                for c in range(channels):
+                    out[n, i, j, c] = sums[n, i * size, j * size, c]
+                for a in range(size):
+                    for b in range(size):
+                        for c in range(channels):
+                            out[n, i, j, c] = max(out[n, i, j, c], sums[n, i * size + a, j * size + b, c])
