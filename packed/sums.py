@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .operations import BYTES, Conv, Dense, Norm, Operation, PackError, Threshold, pack_signs
 
-CHUNK = 2**21  # values at a time
+CHUNK = 2**18  # values at a time, which stay in the cache
 ROUNDING = 1e-6
 ULPS = 4  # how far a fitted scale is looked for
 
@@ -73,29 +73,33 @@ def threshold(sums: Sums, name: str) -> Threshold | None:
     given a threshold past its sums.
 
     PackError where a sign changes more than once: it is no threshold of the sum."""
-    count = np.zeros(sums.channels, np.int64)  # of +1
+    place = np.zeros(sums.channels, np.int64)  # of the first sum after the change, among `integers`
     changes = np.zeros(sums.channels, np.int64)
     first = last = None
+    start = 0
     for values in sums.chunks():
-        if not (np.abs(values) == 1).all():
+        size = np.abs(values)
+        if size.min() != 1 or size.max() != 1:
             return None
         positive = values > 0
-        count += positive.sum(0)
-        changes += (positive[1:] != positive[:-1]).sum(0)
         if first is None or last is None:
-            first = positive[0]
-        else:
-            changes += last != positive[0]
+            first = last = positive[0]
+        for at, before, behind in ((start, last[None], positive[:1]), (start + 1, positive[:-1], positive[1:])):
+            differs = before != behind
+            if np.count_nonzero(differs):  # rarely
+                row, channel = np.nonzero(differs)
+                np.add.at(changes, channel, 1)
+                place[channel] = at + row
         last = positive[-1]
-    assert first is not None
+        start += len(values)
+    assert first is not None and last is not None
     if (changes > 1).any():
         channel = int(np.argmax(changes > 1))
         raise PackError(f"layer {name}: the sign of channel {channel} is not a threshold of its sum")
-    inverted = first & (changes == 1)
-    # −1s come first where it rises, +1s where it falls; past the last sum where it never is +1
-    place = np.where(inverted, count, len(sums.integers) - count)
     past = np.append(sums.integers, sums.integers[-1] + 1)
-    return Threshold(past[place].astype(np.int32), pack_signs(np.where(inverted, 1, -1)))
+    constant = np.where(first, past[0], past[-1])
+    switch = np.where(changes == 0, constant, past[place])
+    return Threshold(switch.astype(np.int32), pack_signs(np.where(first & (changes == 1), 1, -1)))
 
 
 def fit_norm(sums: Sums, name: str) -> Norm:
