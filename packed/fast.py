@@ -24,6 +24,7 @@ from .operations import (
     unpack_signs,
 )
 
+FEW = 32  # input channels up to which the signs under a kernel are packed anew: a word for each place would be mostly empty
 CHUNK = 2**18  # values at a time: sums of 1 MiB stay in the cache between a product and its threshold
 
 Step = Callable[[np.ndarray], np.ndarray]
@@ -93,7 +94,8 @@ def _sign_product(operation: Dense | Conv, before: Values, behind: Values) -> St
     taps = _by_tap(operation)
     inside = _taps_inside(operation, before)
     start = operation.inputs * inside.sum(1, keepdims=True) + 2 * (1 - inside) @ (taps > 0).sum(2).T
-    words = pack_words(taps > 0)
+    dense = operation.inputs <= FEW or isinstance(operation, Dense)
+    words = pack_words(taps.reshape(len(taps), -1) > 0 if dense else taps > 0)
     weight = np.ascontiguousarray(words.reshape(len(words), -1).T)
     return _product(operation, behind, weight, start, kernels.sign_sums)
 
@@ -146,12 +148,16 @@ def _taps_inside(operation: Dense | Conv, before: Values) -> np.ndarray:
 def _patches(operation: Conv, x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """(places, values under the kernel): words of signs, or bytes and zeros up to a whole word."""
     rows, columns = operation.weight.shape[1:3]
-    if x.dtype == np.uint8:
+    pixels = x.dtype == np.uint8
+    if pixels:
         x = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+    elif operation.inputs <= FEW:
+        x = np.unpackbits(x.astype("<u8", copy=False).view(np.uint8), axis=-1, count=operation.inputs, bitorder="little")
     width = rows * columns * x.shape[3]
-    out = np.zeros((len(x), *shape[:2], -(-width // 8) * 8 if x.dtype == np.uint8 else width), x.dtype)
+    out = np.zeros((len(x), *shape[:2], -(-width // 8) * 8 if pixels else width), x.dtype)
     kernels.patches(x, rows, columns, operation.padding, operation.stride, out)
-    return out.reshape(-1, out.shape[3])
+    out = out.reshape(-1, out.shape[3])
+    return out if pixels or x.dtype == np.uint64 else pack_words(out)
 
 
 def _threshold(operation: Threshold, behind: Values) -> Step:

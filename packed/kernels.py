@@ -54,33 +54,48 @@ def sign_sums(x: Any, weight: Any, start: Any, out: Any) -> None:
 def byte_sums(x: Any, weight: Any, start: Any, out: Any) -> None:
     """out[p, o] = start[p mod B, o] + 4·Σ_n 2ⁿ·popcount(xⁿ[p] and weight[:, o]) − 2·Σ x[p], n = 0..7.
 
-    x: uint64 (P, V), each 8 bytes; xⁿ are bits n of the bytes. The sum over n is Horner's, from n = 7 down."""
+    x: uint64 (P, V), each 8 bytes; xⁿ are bits n of the bytes. The sum over n is Horner's, from n = 7 down; two words
+    a pass over the outputs."""
     places, outputs = out.shape
     words = len(weight)
-    planes = np.empty((8, words), np.uint64)
+    bits = np.empty((8, words), np.uint64)
     for p in range(places):
-        total = bit_planes(x[p], planes)
-        for o in range(outputs):
-            out[p, o] = 0
-        for n in range(7, -1, -1):
-            for o in range(outputs):
-                out[p, o] *= 2
-            k = 0
-            while k + 4 <= words:
-                x0, x1, x2, x3 = planes[n, k], planes[n, k + 1], planes[n, k + 2], planes[n, k + 3]
-                for o in range(outputs):
-                    ones = popcount(x0 & weight[k, o]) + popcount(x1 & weight[k + 1, o])
-                    ones += popcount(x2 & weight[k + 2, o]) + popcount(x3 & weight[k + 3, o])
-                    out[p, o] += np.int32(ones)
-                k += 4
-            while k < words:
-                x0 = planes[n, k]
-                for o in range(outputs):
-                    out[p, o] += np.int32(popcount(x0 & weight[k, o]))
-                k += 1
+        total = bit_planes(x[p], bits)
         first = p % len(start)
         for o in range(outputs):
-            out[p, o] = start[first, o] + np.int32(4) * out[p, o] - np.int32(2 * total)
+            out[p, o] = start[first, o] - np.int32(2 * total)
+        k = 0
+        while k + 2 <= words:
+            a0, a1, a2, a3 = bits[0, k], bits[1, k], bits[2, k], bits[3, k]
+            a4, a5, a6, a7 = bits[4, k], bits[5, k], bits[6, k], bits[7, k]
+            b0, b1, b2, b3 = bits[0, k + 1], bits[1, k + 1], bits[2, k + 1], bits[3, k + 1]
+            b4, b5, b6, b7 = bits[4, k + 1], bits[5, k + 1], bits[6, k + 1], bits[7, k + 1]
+            for o in range(outputs):
+                v, w = weight[k, o], weight[k + 1, o]
+                ones = popcount(a7 & v) + popcount(b7 & w)
+                ones = ones + ones + popcount(a6 & v) + popcount(b6 & w)
+                ones = ones + ones + popcount(a5 & v) + popcount(b5 & w)
+                ones = ones + ones + popcount(a4 & v) + popcount(b4 & w)
+                ones = ones + ones + popcount(a3 & v) + popcount(b3 & w)
+                ones = ones + ones + popcount(a2 & v) + popcount(b2 & w)
+                ones = ones + ones + popcount(a1 & v) + popcount(b1 & w)
+                ones = ones + ones + popcount(a0 & v) + popcount(b0 & w)
+                out[p, o] += np.int32(4) * np.int32(ones)
+            k += 2
+        if k < words:
+            a0, a1, a2, a3 = bits[0, k], bits[1, k], bits[2, k], bits[3, k]
+            a4, a5, a6, a7 = bits[4, k], bits[5, k], bits[6, k], bits[7, k]
+            for o in range(outputs):
+                v = weight[k, o]
+                ones = popcount(a7 & v)
+                ones = ones + ones + popcount(a6 & v)
+                ones = ones + ones + popcount(a5 & v)
+                ones = ones + ones + popcount(a4 & v)
+                ones = ones + ones + popcount(a3 & v)
+                ones = ones + ones + popcount(a2 & v)
+                ones = ones + ones + popcount(a1 & v)
+                ones = ones + ones + popcount(a0 & v)
+                out[p, o] += np.int32(4) * np.int32(ones)
 
 
 @compiled
