@@ -24,7 +24,7 @@ from .operations import (
     unpack_signs,
 )
 
-FEW = 32  # input channels up to which the signs under a kernel are packed anew: a word for each place would be mostly empty
+FEW = 32  # input channels up to which the signs under a kernel fill words: one for each place would be mostly empty
 CHUNK = 2**18  # values at a time: sums of 1 MiB stay in the cache between a product and its threshold
 
 Step = Callable[[np.ndarray], np.ndarray]
@@ -152,12 +152,13 @@ def _patches(operation: Conv, x: np.ndarray, shape: tuple[int, ...]) -> np.ndarr
     if pixels:
         x = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
     elif operation.inputs <= FEW:
-        x = np.unpackbits(x.astype("<u8", copy=False).view(np.uint8), axis=-1, count=operation.inputs, bitorder="little")
+        out = np.empty((len(x), *shape[:2], -(-operation.terms // 64)), np.uint64)
+        kernels.dense_patches(x, operation.inputs, rows, columns, operation.padding, operation.stride, out)
+        return out.reshape(-1, out.shape[3])
     width = rows * columns * x.shape[3]
     out = np.zeros((len(x), *shape[:2], -(-width // 8) * 8 if pixels else width), x.dtype)
     kernels.patches(x, rows, columns, operation.padding, operation.stride, out)
-    out = out.reshape(-1, out.shape[3])
-    return out if pixels or x.dtype == np.uint64 else pack_words(out)
+    return out.reshape(-1, out.shape[3])
 
 
 def _threshold(operation: Threshold, behind: Values) -> Step:
@@ -182,8 +183,11 @@ def _pool(operation: Pool, behind: Values) -> Step:
 
 
 def pack_words(bits: np.ndarray) -> np.ndarray:
-    """uint64 (…, ⌈C/64⌉) of bool (…, C), the first bit lowest, tail bits 0."""
-    return _whole_words(np.packbits(bits, axis=-1, bitorder="little")).view("<u8").astype(np.uint64, copy=False)
+    """uint64 (…, ⌈C/64⌉) of (…, C) bool, or uint8 0 and 1; the first bit lowest, tail bits 0."""
+    words = np.empty((*bits.shape[:-1], -(-bits.shape[-1] // 64)), np.uint64)
+    bits = np.ascontiguousarray(bits).view(np.uint8)
+    kernels.pack(bits.reshape(-1, bits.shape[-1]), words.reshape(-1, words.shape[-1]))
+    return words
 
 
 def _whole_words(x: np.ndarray) -> np.ndarray:

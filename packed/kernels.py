@@ -131,6 +131,19 @@ def to_bits(sums: Any, threshold: Any, inverted: Any, bits: Any) -> None:
 
 
 @compiled
+def pack(values: Any, words: Any) -> None:
+    """words[p] = the bits of values[p] (0 or 1, uint8), 64 to a word, the first lowest."""
+    places, count = values.shape
+    for p in range(places):
+        for k in range(words.shape[1]):
+            first = 64 * k
+            word = np.uint64(0)
+            for j in range(min(64, count - first)):
+                word |= np.uint64(values[p, first + j]) << np.uint64(j)
+            words[p, k] = word
+
+
+@compiled
 def patches(maps: Any, kernel_rows: int, kernel_columns: int, padding: int, stride: int, out: Any) -> None:
     """out[n, i, j] = the values under the kernel at row i, column j; outside of the maps 0. maps (N, h, w, C)."""
     images, height, width, channels = maps.shape
@@ -148,6 +161,31 @@ def patches(maps: Any, kernel_rows: int, kernel_columns: int, padding: int, stri
                         else:
                             for c in range(channels):
                                 out[n, i, j, at + c] = 0
+                        at += channels
+
+
+@compiled
+def dense_patches(
+    maps: Any, channels: int, kernel_rows: int, kernel_columns: int, padding: int, stride: int, out: Any
+) -> None:
+    """As `patches`, of maps (N, h, w, 1) whose words have `channels` ≤ 64 bits: these follow one another in out."""
+    images, height, width, _ = maps.shape
+    for n in range(images):
+        for i in range(out.shape[1]):
+            for j in range(out.shape[2]):
+                for k in range(out.shape[3]):
+                    out[n, i, j, k] = 0
+                at = 0
+                for a in range(kernel_rows):
+                    row = i * stride + a - padding
+                    for b in range(kernel_columns):
+                        column = j * stride + b - padding
+                        if 0 <= row < height and 0 <= column < width:
+                            bits = maps[n, row, column, 0]
+                            place = at % 64
+                            out[n, i, j, at // 64] |= bits << np.uint64(place)
+                            if place + channels > 64:
+                                out[n, i, j, at // 64 + 1] |= bits >> np.uint64(64 - place)
                         at += channels
 
 
