@@ -1,0 +1,9 @@
+"""The deployed net: one bit a weight, integer thresholds, in a file, with engines that run it.
+
+Needs NumPy and safetensors (and numba, for the fast engine); only `fold` and `bench` need torch."""
+
+from .engine import Engine, engine
+from .file import load, save
+from .operations import PackedNet, PackError
+
+__all__ = ["Engine", "PackError", "PackedNet", "engine", "load", "save"]

@@ -1,0 +1,206 @@
+"""The file of a packed net: safetensors, written whole, and checked before anything in it is used. See FORMAT.md."""
+
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from .operations import (
+    Activation,
+    Conv,
+    Dense,
+    Flatten,
+    Input,
+    Norm,
+    Operation,
+    PackedNet,
+    PackError,
+    Pool,
+    Threshold,
+)
+
+FORMAT, VERSION = "binarized.packed", "1"
+LARGEST_HEADER = 2**20
+OPERATIONS: dict[str, type] = {c.name: c for c in (Dense, Conv, Pool, Threshold, Norm, Activation, Flatten)}
+TYPES = {  # of the arrays of an operation
+    "weight": (np.uint8, np.float32),
+    "threshold": (np.int32,),
+    "inverted": (np.uint8,),
+    "center": (np.float32,),
+    "scale": (np.float32,),
+    "shift": (np.float32,),
+}
+
+
+def save(net: PackedNet, path: str | os.PathLike[str]) -> int:
+    """Writes the file whole or not at all, and returns its size in bytes. PackError where it cannot be written."""
+    path = Path(path)
+    content = to_bytes(net)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("wb", dir=path.parent, prefix=".", suffix=".tmp", delete=False) as file:
+            temporary = Path(file.name)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary:
+            temporary.unlink(missing_ok=True)
+        raise PackError(f"cannot write {path}: {error.strerror or error}") from error
+    return len(content)
+
+
+def load(path: str | os.PathLike[str]) -> PackedNet:
+    """Reads a packed net. PackError, naming the file, where it is none, is damaged, or has another version."""
+    try:
+        with open(path, "rb") as file:
+            content = _checked(file, os.fstat(file.fileno()).st_size)
+        return from_bytes(content)
+    except OSError as error:
+        raise PackError(f"cannot read {path}: {error.strerror or error}") from error
+    except PackError as error:
+        raise PackError(f"{path}: {error}") from error
+
+
+def to_bytes(net: PackedNet) -> bytes:
+    """The content of the file; the same for the same net."""
+    tensors: dict[str, np.ndarray] = {}
+    description = {
+        "input_shape": list(net.input_shape),
+        "classes": net.classes,
+        "input": _describe(net.input, "input", tensors),
+        "operations": [_describe(operation, str(i), tensors) for i, operation in enumerate(net.operations)],
+        "info": net.info,
+    }
+    text = json.dumps(description, separators=(",", ":"), ensure_ascii=False)
+    metadata = {"format": FORMAT, "version": VERSION, "net": text, "sha256": digest(text, tensors)}
+    return save_tensors(tensors, metadata=metadata)
+
+
+def from_bytes(content: bytes) -> PackedNet:
+    """The net in the content of a file. PackError where anything in it does not fit."""
+    metadata = _metadata(_header(content[8 : 8 + int.from_bytes(content[:8], "little")]))
+    try:
+        tensors = load_tensors(content)
+    except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
+        raise PackError(f"damaged: {_line(error)}") from error
+    if digest(metadata["net"], tensors) != metadata["sha256"]:
+        raise PackError("damaged: its checksum does not fit its content")
+    try:
+        return _read_net(json.loads(metadata["net"]), tensors)
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        text = str(error) if isinstance(error, PackError) else f"{type(error).__name__} {_line(error)}"
+        raise PackError(f"not a packed net: {text}") from error
+
+
+def digest(text: str, tensors: dict[str, np.ndarray]) -> str:
+    """SHA-256, in hexadecimal, of the text in UTF-8 and then of each tensor's bytes, in the order of their names."""
+    sha = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        sha.update(np.ascontiguousarray(tensors[name]).tobytes())
+    return sha.hexdigest()
+
+
+def _describe(operation: Operation | Input, name: str, tensors: dict[str, np.ndarray]) -> dict[str, Any]:
+    """The plain values of an operation; its arrays go to `tensors` as `<name>.<field>`."""
+    plain: dict[str, Any] = {"op": operation.name}
+    for item in fields(operation):
+        value = getattr(operation, item.name)
+        if isinstance(value, np.ndarray):
+            tensors[f"{name}.{item.name}"] = np.ascontiguousarray(value)
+        elif value is not None:
+            plain[item.name] = value
+    return plain
+
+
+def _read_net(description: dict[str, Any], tensors: dict[str, np.ndarray]) -> PackedNet:
+    unread = dict(tensors)
+    source = _read_operation(Input, description["input"], "input", unread)
+    operations = []
+    for i, plain in enumerate(description["operations"]):
+        if plain["op"] not in OPERATIONS:
+            raise PackError(f"operation {i} is a {plain['op']!r}, which this version does not know")
+        operations.append(_read_operation(OPERATIONS[plain["op"]], plain, str(i), unread))
+    if unread:
+        raise PackError(f"tensor {min(unread)} belongs to no operation")
+    shape = tuple(_integer(side, "input_shape") for side in description["input_shape"])
+    info = {str(k): v for k, v in description["info"].items()}
+    return PackedNet(shape, _integer(description["classes"], "classes"), source, tuple(operations), info)  # type: ignore[arg-type]
+
+
+def _read_operation(kind: type, plain: dict[str, Any], name: str, tensors: dict[str, np.ndarray]) -> Any:
+    values: dict[str, Any] = {}
+    for item in fields(kind):
+        if item.name in TYPES:
+            array = tensors.pop(f"{name}.{item.name}", None)
+            if array is None and kind is not Input:
+                raise PackError(f"tensor {name}.{item.name} is missing")
+            if array is not None and array.dtype not in TYPES[item.name]:
+                raise PackError(f"tensor {name}.{item.name} is {array.dtype}")
+            values[item.name] = array
+        elif item.type in (int, "int"):
+            values[item.name] = _integer(plain[item.name], f"{name}.{item.name}")
+        else:
+            values[item.name] = str(plain[item.name])
+    return kind(**values)
+
+
+def _integer(value: Any, name: str) -> int:
+    if type(value) is not int or not 0 <= value < 2**31:
+        raise PackError(f"{name} is {str(value)[:40]}, not an integer from 0 to 2³¹ − 1")
+    return value
+
+
+def _checked(file: Any, size: int) -> bytes:
+    """The content, read where header and size agree: no more memory is taken than the file has bytes."""
+    start = file.read(8)
+    length = int.from_bytes(start, "little")
+    if len(start) < 8 or length > LARGEST_HEADER or length + 8 > size:
+        raise PackError("truncated, or not a safetensors file")
+    text = file.read(length)
+    header = _header(text)
+    _metadata(header)
+    tensors = [value for name, value in header.items() if name != "__metadata__"]
+    try:
+        end = max((int(value["data_offsets"][1]) for value in tensors), default=0)
+    except (TypeError, KeyError, IndexError, ValueError) as error:
+        raise PackError("damaged: its header says not where the tensors are") from error
+    if size != 8 + length + end:
+        raise PackError(f"truncated or damaged: {size} bytes, but its header speaks of {8 + length + end}")
+    return start + text + file.read(end)
+
+
+def _header(text: bytes) -> dict[str, Any]:
+    try:
+        header = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise PackError("damaged, or not a safetensors file: its header cannot be read") from error
+    if not isinstance(header, dict):
+        raise PackError("not a safetensors file: its header is no object")
+    return header
+
+
+def _metadata(header: dict[str, Any]) -> dict[str, str]:
+    metadata = header.get("__metadata__")
+    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
+        raise PackError(f"not a packed net: its metadata has no format={FORMAT}")
+    if metadata.get("version") != VERSION:
+        raise PackError(f"version {str(metadata.get('version'))[:20]} of the format, this program reads {VERSION}")
+    if not all(isinstance(metadata.get(key), str) for key in ("net", "sha256")):
+        raise PackError("damaged: its metadata has no net or no sha256")
+    return metadata
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

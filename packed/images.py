@@ -1,0 +1,64 @@
+"""Labelled images for a packed net: a data set's official test set, or a folder with one folder a class."""
+
+from pathlib import Path
+
+import numpy as np
+
+from .operations import BYTES, SIGNS, PackedNet, PackError
+
+
+def labelled(net: PackedNet, source: str, data_dir: str) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels uint8 (N, C, H, W) and labels (N,). `source` is a data set's name, or a folder of CLASS/*.png whose sorted
+    names are the classes. Images that are larger than the net's are cropped (data set) or resized (folder)."""
+    if net.input.kind not in (BYTES, SIGNS) and net.input.shift is None:
+        raise PackError("the net takes images that were whitened with its training set: they are not in a file")
+    try:
+        from configs.settings import UserError
+        from datamodules import DATASETS
+    except ImportError as error:
+        raise PackError("data sets and folders are read by the benchmark's checkout: run it from there") from error
+    try:
+        if source in DATASETS and source != "folder":
+            images, labels = _test_set(DATASETS[source], net, data_dir)
+        elif Path(source).is_dir():
+            images, labels = _folder(Path(source), net)
+        else:
+            names = ", ".join(sorted(DATASETS.keys() - {"folder"}))
+            raise PackError(f"{source} is no folder and no data set (valid: {names})")
+    except UserError as error:
+        raise PackError(str(error)) from error
+    if images.shape[1:] != net.input_shape:
+        raise PackError(f"{source} has images of {_sides(images.shape[1:])}, the net takes {_sides(net.input_shape)}")
+    if labels.max() >= net.classes:
+        raise PackError(f"{source} has {labels.max() + 1} classes, the net {net.classes}")
+    return images, labels
+
+
+def _test_set(kind: type, net: PackedNet, data_dir: str) -> tuple[np.ndarray, np.ndarray]:
+    from datamodules.scaling import center_crop
+
+    data = kind(kind.Config(), data_dir, batch_size=100, seed=0, split_seed=0)  # type: ignore[attr-defined]
+    data.prepare_data()
+    examples = data.read_test()
+    images = examples.images
+    if net.input_shape[1] == net.input_shape[2] < min(images.shape[2:]):
+        images = center_crop(images, net.input_shape[1])
+    return images.numpy(), examples.labels.numpy()
+
+
+def _folder(folder: Path, net: PackedNet) -> tuple[np.ndarray, np.ndarray]:
+    from datamodules.folder import _class_names, _image_files, load
+
+    channels, height, width = net.input_shape
+    if height != width or channels not in (1, 3):
+        raise PackError(f"images of a folder become squares, grey or in color; the net takes {_sides(net.input_shape)}")
+    images, labels = [], []
+    for label, name in enumerate(_class_names(folder)):
+        for path in _image_files(folder / name):
+            images.append(load(path, height, channels).numpy())
+            labels.append(label)
+    return np.stack(images), np.array(labels)
+
+
+def _sides(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape))
