@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from torch import nn
 
 from configs.schema import CONFIGS, register, resolve
 from methods import METHODS
