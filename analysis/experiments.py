@@ -1,6 +1,7 @@
 """What an experiment of configs/experiment sets, as Hydra composes it: with those it builds on, and its grid."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
 
 from configs.registry import GROUPS, ROOT
+from configs.schema import RunConfig
+
+WITHOUT_EFFECT = {item.name for item in fields(RunConfig) if not item.metadata.get("identity", True)}
 
 CONFIGS = ROOT / "configs"
 
@@ -72,7 +76,7 @@ def experiment_names(configs: Path = CONFIGS) -> list[str]:
 
 def experiment_settings(name: str, configs: Path = CONFIGS) -> dict[str, list[Any]]:
     """What <configs>/experiment/<name>.yaml sets: dotted name → the values that its runs have, several where its
-    multirun grid (`hydra.sweeper.params`) has them."""
+    multirun grid (`hydra.sweeper.params`) has them. What decides nothing of a run, such as `test`, is left out."""
     ChosenNamesFirst.active = True
     try:
         with initialize_config_dir(str(configs.resolve()), version_base="1.3"):
@@ -87,7 +91,7 @@ def experiment_settings(name: str, configs: Path = CONFIGS) -> dict[str, list[An
         key = f"{item.key_or_group}.name" if item.key_or_group in GROUPS else item.key_or_group
         values = item.sweep_iterator() if item.is_sweep_override() else [item.value()]
         settings[key] = [value.text if isinstance(value, QuotedString) else value for value in values]
-    return settings
+    return {key: values for key, values in settings.items() if key not in WITHOUT_EFFECT}
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

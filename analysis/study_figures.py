@@ -6,6 +6,7 @@
 | robustness | `python run.py +experiment=study_robustness` |
 | correction | `python run.py +experiment=study_correction` |
 | scaler | `python run.py +experiment=study_scaler` |
+| second_moment | `python run.py +experiment=study_second_moment`, and `…=study_second_moment_cifar10` |
 
 All errors are validation errors: the studies ask about hyperparameters, and no search may see the test set.
 """
@@ -13,7 +14,8 @@ All errors are validation errors: the studies ask about hyperparameters, and no 
 import pandas as pd
 
 from analysis.plotting import Figure, plt, sns
-from analysis.selection import epochs_of, of_experiment, where
+from analysis.selection import epochs_of, main_setting, of_experiment, where
+from analysis.statistics import summarize
 
 ERROR = "validation error, %"
 
@@ -103,4 +105,69 @@ def scaler(runs: pd.DataFrame) -> Figure | None:
     return figure
 
 
-STUDIES = {"convergence": convergence, "robustness": robustness, "correction": correction, "scaler": scaler}
+SCOPES = {"weight": "v of each weight", "layer": "v of the layer", "net": "v of the net"}
+BETWEEN = {("weight", "layer"): "of each weight − of the layer", ("layer", "net"): "of the layer − of the net"}
+
+
+def second_moment(runs: pd.DataFrame) -> Figure | None:
+    """`bop2nd`: validation error against the share of flips that its threshold blocks, for v of three scopes; below,
+    what a narrower v changes at equal c = τ/√γ: difference of the error, paired by seed, with its 95 % interval.
+
+    The blocked share is the mean over all epochs and seeds, bars are standard deviations of the seeds. c = 0 is Bop at
+    τ = 0. The tuned runs of the suite `mnist` have the same seeds."""
+    studies = {"MNIST, 784-256×2-10": "", "CIFAR-10, ConvNet of width 16, 10,000 examples": "_cifar10"}
+    found = {name: of_experiment(runs, f"study_second_moment{end}") for name, end in studies.items()}
+    found = {name: with_blocked(chosen) for name, chosen in found.items() if len(chosen)}
+    if not found:
+        return None
+    figure, axes = plt.subplots(2, len(found), figsize=(5.5 * len(found), 7), layout="constrained", squeeze=False)
+    for (name, chosen), (upper, lower) in zip(found.items(), axes.T, strict=True):
+        points = chosen.groupby(["method.scope", "method.threshold"]).agg(
+            blocked=("blocked", "mean"), error=("validation.error", "mean"), sd=("validation.error", "std")
+        )
+        for colour, (scope, label) in zip(sns.color_palette(), SCOPES.items(), strict=False):
+            if scope in points.index:
+                at = points.loc[scope]
+                upper.errorbar(at["blocked"], at["error"], at["sd"], marker="o", capsize=3, color=colour, label=label)
+                for c, row in at.iterrows():
+                    upper.annotate(f"{c:g}", (row["blocked"], row["error"]), fontsize=7, color=colour)
+        for colour, ((narrow, wide), label) in zip(sns.color_palette("Dark2"), BETWEEN.items(), strict=False):
+            at = differences(chosen, narrow, wide)
+            lower.errorbar(at.index, at["mean"], at["half_width"], marker="o", capsize=3, color=colour, label=label)
+        tuned = where(runs, **{"method.name": "bop2nd", "limit_train": 0, "method.threshold_unit": ["one", None]})
+        tuned = main_setting(where(tuned, **{k: [chosen.iloc[0][k]] for k in ("dataset.name", "net.width", "epochs")}))
+        if len(tuned):
+            upper.axhline(tuned["validation.error"].mean(), color="black", linewidth=1, ls="--", label="as tuned")
+        upper.set(title=name, xlabel="share of wanted flips that τ blocks (labels: c = τ/√γ)", ylabel=ERROR)
+        lower.axhline(0, color="black", linewidth=0.5)
+        lower.set(xscale="log", xlabel="c = τ/√γ", ylabel="difference of errors, points")
+        upper.legend(fontsize=8)
+        lower.legend(fontsize=8, title="v", title_fontsize=8)
+    return figure
+
+
+def with_blocked(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs, and `blocked`: the mean of this column of their curves."""
+    return runs.assign(blocked=[pd.Series(curves["blocked"]).mean() for curves in runs["curves"]])
+
+
+def differences(runs: pd.DataFrame, narrow: str, wide: str) -> pd.DataFrame:
+    """c → mean and 95 % half-width of the difference of validation errors between two scopes of v, over the seeds that
+    both have; c > 0, where the scope matters."""
+    table = runs.pivot_table(index=["method.threshold", "seed"], columns="method.scope", values="validation.error")
+    table = table.reindex(columns=[narrow, wide]).dropna()
+    rows = {}
+    for c, pairs in (table[narrow] - table[wide]).groupby(level=0):
+        summary = summarize(pairs.tolist())
+        if float(str(c)) > 0:
+            rows[c] = {"mean": summary.mean, "half_width": summary.half_width}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["mean", "half_width"])
+
+
+STUDIES = {
+    "convergence": convergence,
+    "robustness": robustness,
+    "correction": correction,
+    "scaler": scaler,
+    "second_moment": second_moment,
+}

@@ -1,5 +1,6 @@
 """Bop2ndOrder: Bop whose moving average is normalized by the gradient's second raw moment."""
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -8,8 +9,10 @@ from configs.settings import setting
 
 from .bitflip import BitFlipConfig, BitFlipMethod
 from .optim import Bop2ndOrder
-from .optim.bop2nd import CORRECTIONS
+from .optim.bop2nd import CORRECTIONS, SCOPES
 from .optim.schedule import SCHEDULES, Schedule
+
+UNITS = ("one", "root_gamma")
 
 
 @dataclass
@@ -22,6 +25,10 @@ class Config(BitFlipConfig):
     sigma_end: float = setting(1e-2, "its value at the end of the schedule", low=0, high=1)
     sigma_schedule: str = setting("constant", "how σ goes from sigma to sigma_end", choices=SCHEDULES)
     correction: str = setting("biased", "for the moments' start at zero, see Bop2ndOrder", choices=CORRECTIONS)
+    scope: str = setting("weight", "v of each weight, or its mean over the layer or the net (ours)", choices=SCOPES)
+    threshold_unit: str = setting(
+        "one", "τ as it is, or in units of √γ, which noise gives m/√v, at every step (ours)", choices=UNITS
+    )
 
 
 class Bop2ndMethod(BitFlipMethod):
@@ -34,7 +41,11 @@ class Bop2ndMethod(BitFlipMethod):
     Config = Config
 
     def schedules(self) -> dict[str, Schedule]:
-        return super().schedules() | {"sigma": self.schedule("sigma")}
+        schedules = super().schedules() | {"sigma": self.schedule("sigma")}
+        if self.config.threshold_unit == "root_gamma":
+            factor, gamma = schedules["threshold"], schedules["gamma"]
+            schedules["threshold"] = lambda t: factor(t) * math.sqrt(gamma(t))
+        return schedules
 
     def make_flipper(self, binary: list[Tensor]) -> Bop2ndOrder:
         c = self.config
@@ -44,6 +55,7 @@ class Bop2ndMethod(BitFlipMethod):
             sigma=c.sigma,
             threshold=c.threshold,
             correction=c.correction,
+            scope=c.scope,
             compiled=self.compiled,
             check_finite=False,  # as in Bop
         )

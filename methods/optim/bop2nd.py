@@ -3,11 +3,13 @@
 import math
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from .base import Coefficient, MomentOptimizer, not_binary, require
 
 CORRECTIONS = ("biased", "unbiased", "adam")
+SCOPES = ("weight", "layer", "net")
 
 
 class Bop2ndOrder(MomentOptimizer):
@@ -27,6 +29,9 @@ class Bop2ndOrder(MomentOptimizer):
       b ← (1 − σ) b + σ from zero. For constant γ, σ these are Adam's 1 − (1 − γ)ᵗ and 1 − (1 − σ)ᵗ, so it tends to
       the biased rule as t grows; unlike Adam's formula it stays right when a schedule changes γ and σ.
 
+    The scope says what takes the place of g² in v: the weight's own, as published, or its mean over the weight's
+    parameter ("layer"), or over all parameters that have a gradient ("net").
+
     At the first step |m|/√v = γ/√σ for every weight: if that exceeds τ (biased), all weights that disagree with their
     gradient flip at once, about half. That is the published rule.
 
@@ -38,6 +43,7 @@ class Bop2ndOrder(MomentOptimizer):
         threshold: τ ≥ 0, free of the gradient's scale.
         correction: "biased", "unbiased" or "adam"; the last two need γ > 0 and σ > 0.
         eps: ε > 0; 1e-10 in the paper's code.
+        scope: "weight", "layer" or "net"; the last two are ours, to tell what a second moment per weight does.
         compiled: update by code from `torch.compile`, in one pass over memory: two to three times as fast, after
             some seconds of compilation. m and v are the same as without on a CPU; √v may differ in its last bit (and
             with it a flip at the very threshold), elsewhere any rounding.
@@ -46,7 +52,8 @@ class Bop2ndOrder(MomentOptimizer):
 
     All but the last two are read from the parameter group in every step, so a schedule may change them between steps.
     `state[p]` has "m" and "v", of `p`'s shape, in float32 even for bfloat16 weights (float64 for float64), and the
-    floats "m_weight" and "v_weight" (a and b of "adam"): 8 bytes of state a weight. In float32, m stands still once
+    floats "m_weight" and "v_weight" (a and b of "adam") and, for the last two scopes, "mean_square" (of the last step's
+    g): 8 bytes of state a weight. In float32, m stands still once
     γ·|g − m| is below 6e-8·|m|, and v likewise, which matters at rates near 1e-7.
 
     Raises:
@@ -81,10 +88,18 @@ class Bop2ndOrder(MomentOptimizer):
         correction: str = "biased",
         *,
         eps: float = 1e-10,
+        scope: str = "weight",
         compiled: bool = False,
         check_finite: bool = True,
     ) -> None:
-        defaults = {"gamma": gamma, "sigma": sigma, "threshold": threshold, "correction": correction, "eps": eps}
+        defaults = {
+            "gamma": gamma,
+            "sigma": sigma,
+            "threshold": threshold,
+            "correction": correction,
+            "eps": eps,
+            "scope": scope,
+        }
         super().__init__(params, defaults, compiled, check_finite)
 
     def check_group(self, group: dict[str, Any]) -> None:
@@ -95,11 +110,26 @@ class Bop2ndOrder(MomentOptimizer):
             raise ValueError("Bop2ndOrder: eps must be above 0")
         if group["correction"] not in CORRECTIONS:
             raise ValueError(f"Bop2ndOrder: correction must be one of {CORRECTIONS}, got {group['correction']!r}")
+        if group["scope"] not in SCOPES:
+            raise ValueError(f"Bop2ndOrder: scope must be one of {SCOPES}, got {group['scope']!r}")
         if group["correction"] != "biased" and (gamma == 0 or sigma == 0):
             raise ValueError(f"Bop2ndOrder: correction {group['correction']!r} needs gamma and sigma above 0")
 
     def check_parameter(self, p: Tensor) -> str | None:
         return not_binary(p)
+
+    def _check_step(self) -> None:
+        super()._check_step()
+        if any(group["scope"] != "weight" for group in self.param_groups):
+            self._measure_squares()
+
+    def _measure_squares(self) -> None:
+        """Puts the mean of g² over each weight's layer or net into the state, for `coefficients`."""
+        params = [(group["scope"], p) for group in self.param_groups for p in group["params"] if p.grad is not None]
+        sums = torch.stack([p.grad.double().square().sum().cpu() for _, p in params]).tolist()
+        whole = sum(sums) / max(1, sum(p.numel() for _, p in params))
+        for (scope, p), total in zip(params, sums, strict=True):
+            self.state[p]["mean_square"] = whole if scope == "net" else total / max(1, p.numel())
 
     def coefficients(self, group: dict[str, Any], state: dict[str, Any]) -> tuple[Coefficient, ...]:
         gamma, sigma = float(group["gamma"]), float(group["sigma"])
@@ -110,13 +140,24 @@ class Bop2ndOrder(MomentOptimizer):
             group["correction"]
         ]
         # w·(m/a) > τ (√(v/b) + ε)  ⇔  w·m > τ a/√b (√v + ε √b): one rule for all corrections, and no division
-        return gamma, sigma, float(group["threshold"]) * a / math.sqrt(b), float(group["eps"]) * math.sqrt(b)
+        threshold, eps = float(group["threshold"]) * a / math.sqrt(b), float(group["eps"]) * math.sqrt(b)
+        own = group["scope"] == "weight"
+        return gamma, sigma, threshold, eps, own, 0.0 if own else state["mean_square"]
 
     @staticmethod
     def rule(
-        w: Tensor, g: Tensor, m: Tensor, v: Tensor, gamma: float, sigma: float, threshold: float, eps: float
+        w: Tensor,
+        g: Tensor,
+        m: Tensor,
+        v: Tensor,
+        gamma: float,
+        sigma: float,
+        threshold: float,
+        eps: float,
+        own: bool,
+        mean_square: float,
     ) -> None:
         m.add_((g - m).mul_(gamma))
-        v.add_((g * g).sub_(v).mul_(sigma))
+        v.add_(((g * g).sub_(v) if own else mean_square - v).mul_(sigma))
         flip = (w * m).gt_(v.sqrt().add_(eps).mul_(threshold))  # 1.0 or 0.0: see Bop
         w.addcmul_(w, flip, value=-2)

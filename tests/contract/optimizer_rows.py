@@ -27,9 +27,10 @@ def bop(w, g, s: Memory, *, gamma, threshold):
     return np.where(margin > 0, -w, w), margin
 
 
-def bop2nd(w, g, s: Memory, *, gamma, sigma, threshold, eps, correction):
+def bop2nd(w, g, s: Memory, *, gamma, sigma, threshold, eps, correction, scope="weight"):
     s["m"] = (1 - gamma) * s["m"] + gamma * g
-    s["v"] = (1 - sigma) * s["v"] + sigma * g**2
+    squares = np.full_like(g, (g**2).mean()) if scope == "layer" and g.size else g**2
+    s["v"] = (1 - sigma) * s["v"] + sigma * squares
     s["a"] = (1 - gamma) * s["a"] + gamma
     s["b"] = (1 - sigma) * s["b"] + sigma
     a, b = {"biased": (1, 1), "unbiased": (gamma, sigma), "adam": (s["a"], s["b"])}[correction]
@@ -95,6 +96,7 @@ class Row:
     unfit: torch.Tensor  # weights that the first step refuses
     options: dict[str, Any] = field(default_factory=dict)
     half: bool = True  # takes weights in half precision
+    elementwise: bool = True  # whether a weight moves by its own gradient only
     ties: bool = False  # whether its decisions can be exactly on the border
 
     def __str__(self) -> str:
@@ -139,6 +141,17 @@ ROWS = [
             ("unbiased", (0.5, 0.25, 1.0, 0.125), (0.25, 0.0625, 1.0, 0.25)),
             ("adam", (0.25, 0.125, 0.0625), (0.0625, 0.015625)),  # after a rate of 1, a = b = 1 for good
         ]
+    ),
+    Row(
+        Bop2ndOrder,
+        bop2nd,
+        signs,
+        {"gamma": (0.5, 0.25, 1.0), "sigma": (0.25, 0.0625, 1.0), "threshold": (0.25, 0.5, 0.0), "eps": (0.125, 0.25)},
+        out_of_range={"threshold": -1.0},
+        unfit=HALF,
+        ties=True,
+        elementwise=False,
+        options={"correction": "biased", "scope": "layer"},
     ),
     Row(
         PBop,

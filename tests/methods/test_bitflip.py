@@ -41,3 +41,12 @@ def test_the_threshold_is_that_of_the_next_step_and_never_zero(fit):
         trainer = fit(method, x, y, epochs=2, batch_size=10)
         assert method.threshold() == pytest.approx(expected)
         assert trainer.optimizers[0].param_groups[0]["threshold"] == pytest.approx(expected, abs=1e-20)
+
+
+def test_a_threshold_in_units_of_the_root_of_gamma(fit):
+    settings = {"gamma": 0.04, "gamma_end": 0.0004, "gamma_schedule": "exponential", "schedule_every": "epoch"}
+    config = METHODS["bop2nd"].Config(threshold=0.5, threshold_unit="root_gamma", **settings)
+    method = METHODS["bop2nd"](config, NETS["tiny"].Config(), (1, 8, 8), 10, "cross_entropy")
+    trainer = fit(method, torch.randn(20, 1, 8, 8), torch.arange(20) % 10, epochs=2, batch_size=10)
+    assert method.threshold() == pytest.approx(0.5 * 0.004**0.5)
+    assert trainer.optimizers[0].param_groups[0]["threshold"] == pytest.approx(0.5 * 0.004**0.5)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from methods.optim import Bop2ndOrder
+from methods.optim import Bop, Bop2ndOrder
 
 
 def run(optimizer, p, gradients):
@@ -96,9 +96,51 @@ def test_defaults_are_the_papers_study():
         ({"correction": "unbiased", "gamma": 0.0}, "above 0"),
         ({"correction": "adam", "sigma": 0.0}, "above 0"),
         ({"eps": 0.0}, "eps"),
+        ({"scope": "channel"}, "scope must be one of"),
         ({"sigma": -1e-3}, "sigma"),
     ],
 )
 def test_options_out_of_range_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Bop2ndOrder([binary([1.0])], **options)
+
+
+def test_second_moment_over_the_layer_and_over_the_net():
+    """Against the rule in NumPy, two parameters of unlike gradients in two groups; v is the same for all of a scope."""
+    rng = np.random.default_rng(3)
+    gamma, sigma, threshold = 0.25, 0.125, 0.3
+    sizes, scale = (40, 200), (1e-3, 10.0)
+    gradients = [[s * rng.normal(size=n) for n, s in zip(sizes, scale, strict=True)] for _ in range(60)]
+    start = [rng.choice([-1.0, 1.0], size=n) for n in sizes]
+    flips = {}
+    for scope in ("weight", "layer", "net"):
+        params = [binary(w, torch.float64) for w in start]
+        optimizer = Bop2ndOrder([{"params": [p]} for p in params], gamma, sigma, threshold, scope=scope)
+        weights, m = [w.copy() for w in start], [np.zeros(n) for n in sizes]
+        v = [np.zeros(n) for n in sizes]
+        flips[scope] = 0
+        for step in gradients:
+            everything = sum((g**2).sum() for g in step) / sum(sizes)
+            for i, g in enumerate(step):
+                square = {"weight": g**2, "layer": (g**2).mean(), "net": everything}[scope]
+                m[i] += gamma * (g - m[i])
+                v[i] += sigma * (square - v[i])
+                flip = weights[i] * m[i] / (np.sqrt(v[i]) + 1e-10) > threshold
+                weights[i][flip] *= -1
+                flips[scope] += flip.sum()
+                params[i].grad = torch.tensor(g)
+            optimizer.step()
+            for p, w in zip(params, weights, strict=True):
+                np.testing.assert_array_equal(p.detach().numpy(), w)
+        for p, expected in zip(params, v, strict=True):
+            np.testing.assert_allclose(optimizer.state[p]["v"].numpy(), expected, rtol=1e-12)
+    assert len(set(flips.values())) == 3
+
+
+@pytest.mark.parametrize("scope", ["weight", "layer", "net"])
+def test_at_threshold_zero_every_scope_is_bop(scope):
+    gradients, start = draws(5, 200, 300)
+    ours, bop = binary(start), binary(start)
+    a = run(Bop2ndOrder([ours], 0.125, 0.0625, 0.0, scope=scope), ours, gradients)
+    np.testing.assert_array_equal(a, run(Bop([bop], 0.125, 0.0), bop, gradients))
+    assert (np.diff(a, axis=0) != 0).sum() > 1000

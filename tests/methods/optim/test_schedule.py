@@ -15,7 +15,9 @@ EXPECTED = {
     "exponential": (8, 2, 0.5 * 16**1e-6),  # geometric mean of 8 and ½
     "staircase": (8, 2, 0.5),  # 5 stairs: ratio 16^(1/4) = 2 between them; t = ½ lies on the third
     "cosine": (8, 4.25, 0.5 + 7.5 * (1 - math.cos(math.pi * 1e-6)) / 2),
+    "milestones": (8, 4, 2),
 }
+MILESTONES = ((0.3, 0.5), (0.8, 0.25))
 
 
 def optimizer_of(*groups):
@@ -28,11 +30,11 @@ def test_every_kind_is_tested():
 
 @pytest.mark.parametrize("kind", SCHEDULES)
 def test_values_of_a_schedule(kind):
-    value = schedule(kind, 8.0, 0.5, power=3.0, stairs=5)
+    value = schedule(kind, 8.0, 0.5, power=3.0, stairs=5, milestones=MILESTONES)
     assert [value(t) for t in (0, 0.5, 1 - 1e-6)] == pytest.approx(EXPECTED[kind], rel=1e-9)
 
 
-@pytest.mark.parametrize("kind", sorted(set(SCHEDULES) - {"constant"}))
+@pytest.mark.parametrize("kind", sorted(set(SCHEDULES) - {"constant", "milestones"}))
 def test_schedules_go_up_as_well_as_down(kind):
     up, down = schedule(kind, 1e-7, 1e-2), schedule(kind, 1e-2, 1e-7)
     steps = [i / 1000 for i in range(1000)]
@@ -146,3 +148,34 @@ def test_state_round_trip():
         second.step()
     expected = (1 + math.cos(math.pi * 10 / 20)) / 2
     assert [g["lr"] for g in resumed.param_groups] == pytest.approx([expected, 2 * expected])
+
+
+def rates(every, value, epochs=4, steps=3):
+    """The rate of each step of a run."""
+    optimizer = optimizer_of({})
+    scheduler = Scheduler(optimizer, {"lr": value}, steps, epochs, every)
+    seen = []
+    for _ in range(epochs * steps):
+        seen.append(optimizer.param_groups[0]["lr"])
+        scheduler.step()
+    return seen
+
+
+def test_milestones_change_the_value_at_the_start_of_their_epochs():
+    # epochs 2 and 4 of 49, whose starts are no exact floats
+    value = schedule("milestones", 2.0, 9.0, milestones=[(1 / 49, 0.5), (3 / 49, 3.0)])
+    assert rates("step", value, 49)[:12] == [2, 2, 2, 1, 1, 1, 1, 1, 1, 6, 6, 6]
+    assert rates("epoch", value, 49)[:12] == [2, 2, 2, 1, 1, 1, 1, 1, 1, 6, 6, 6]
+
+
+@pytest.mark.parametrize("milestones", [[], [(0.5, 0.1), (0.2, 0.1)], [(0.5, 0.1), (0.5, 0.2)]])
+def test_milestones_that_are_none(milestones):
+    with pytest.raises(ValueError, match="milestones are one or more epochs in rising order"):
+        schedule("milestones", 1.0, 0.1, milestones=milestones)
+
+
+def test_a_schedule_that_is_an_epoch_ahead_ends_at_its_end():
+    # BayesBiNN's code steps its cosine before the first epoch: in epoch e = 1…E it is α(1 + cos(πe/E))/2
+    expected = [0.3 * (1 + math.cos(math.pi * e / 4)) / 2 for e in (1, 2, 3, 4) for _ in range(3)]
+    assert rates("epoch_end", schedule("cosine", 0.3, 0.0)) == pytest.approx(expected, abs=1e-15)
+    assert rates("epoch_end", schedule("staircase", 8.0, 1.0, stairs=4))[-1] == pytest.approx(1)
