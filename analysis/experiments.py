@@ -12,12 +12,16 @@ from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import QuotedString
 from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from configs.registry import GROUPS, ROOT
 from configs.schema import RunConfig
+from configs.settings import UserError, unknown
 
 WITHOUT_EFFECT = {item.name for item in fields(RunConfig) if not item.metadata.get("identity", True)}
 
@@ -76,7 +80,18 @@ def experiment_names(configs: Path = CONFIGS) -> list[str]:
 
 def experiment_settings(name: str, configs: Path = CONFIGS) -> dict[str, list[Any]]:
     """What <configs>/experiment/<name>.yaml sets: dotted name → the values that its runs have, several where its
-    multirun grid (`hydra.sweeper.params`) has them. What decides nothing of a run, such as `test`, is left out."""
+    multirun grid (`hydra.sweeper.params`) has them. What decides nothing of a run, such as `test`, is left out.
+
+    UserError where there is no such experiment, and where Hydra cannot compose it."""
+    if name not in (known := experiment_names(configs)):
+        raise unknown("experiment", name, known)
+    try:
+        return _settings(name, configs)
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        raise UserError(f"configs/experiment/{name}.yaml: {' '.join(str(error).split())}") from error
+
+
+def _settings(name: str, configs: Path) -> dict[str, list[Any]]:
     ChosenNamesFirst.active = True
     try:
         with initialize_config_dir(str(configs.resolve()), version_base="1.3"):

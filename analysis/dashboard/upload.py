@@ -9,8 +9,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from analysis.experiments import CONFIGS, experiment_names, experiment_settings, flat
-from configs.settings import UserError, unknown
+from analysis.experiments import CONFIGS, experiment_settings, flat
+from configs.settings import UserError
 from results.record import Record, load, record_files
 
 LOGGER = CONFIGS / "logger" / "wandb.yaml"
@@ -42,11 +42,7 @@ def select_records(
     records = {str(path.relative_to(runs)): load(path) for path in record_files(runs)}
     if not records:
         raise UserError(f"{runs} holds no finished records")
-    settings: dict[str, list[Any]] = {}
-    if experiment:
-        if experiment not in (known := experiment_names()):
-            raise unknown("experiment", experiment, known)
-        settings |= experiment_settings(experiment)
+    settings = experiment_settings(experiment) if experiment else {}
     for group, names in (("method", methods), ("dataset", datasets)):
         there = {record.config[group]["name"] for record in records.values()}
         for name in names:

@@ -6,6 +6,7 @@ from omegaconf import OmegaConf
 
 from analysis.experiments import CONFIGS, experiment_names, experiment_settings, flat
 from configs.schema import identity, register, resolve
+from configs.settings import UserError
 
 BASE = """# @package _global_
 defaults:
@@ -67,6 +68,29 @@ def test_settings_are_those_of_the_file_and_of_what_it_builds_on(configs):
         "split_seed": [4],
     }
     assert {type(value) for value in settings["method.flag"]} == {bool}  # True == 1 would pass above
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("epochs: [1", "expected"),
+        ("# @package _global_\nepochs: ${nothing}", "nothing"),
+        ("# @package _global_\ndefaults: [nowhere]", "nowhere"),
+        ("# @package _global_\nhydra: {sweeper: {params: {seed: '0,,1'}}}", "0,,1"),
+    ],
+    ids=["no YAML", "interpolation", "base", "grid"],
+)
+def test_a_file_that_cannot_be_composed_is_named_in_one_line(configs, text, named):
+    (configs / "experiment" / "broken.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"^configs/experiment/broken.yaml: .*$") as caught:
+        experiment_settings("broken", configs)
+    assert named in str(caught.value)
+    assert experiment_settings("base", configs)["epochs"] == [5]  # and others still are
+
+
+def test_an_unknown_name_is_refused_with_the_closest(configs):
+    with pytest.raises(UserError, match=r"unknown experiment 'bse'; did you mean base\?"):
+        experiment_settings("bse", configs)
 
 
 SOME = ("bernoulli_cnn_mnist", "bernoulli_mnist", "bop2nd_mnist", "study_correction", "study_robustness")
