@@ -1,4 +1,4 @@
-"""The pages of this repository: examples run, commands compose, links lead somewhere, figures match the tables."""
+"""The pages of this repository: examples run, commands compose, links lead somewhere, figures are the tables'."""
 
 import re
 import shlex
