@@ -85,7 +85,7 @@ class _Stage:
 
 @dataclass
 class _Weight:
-    """Effective weight in evaluation: `signs` times `scale` (outputs,) where `binary`, else `signs` is the real weight."""
+    """Weight in evaluation: `signs` times `scale` (outputs,) where `binary`, else `signs` is the real weight."""
 
     signs: np.ndarray
     scale: np.ndarray
@@ -142,9 +142,7 @@ def _check_weights(stages: list[_Stage], weights: list[_Weight]) -> None:
             )
 
 
-def _source(
-    scaling: str, binary: bool, channels: int, shift: np.ndarray | None, scale: np.ndarray | None
-) -> Input:
+def _source(scaling: str, binary: bool, channels: int, shift: np.ndarray | None, scale: np.ndarray | None) -> Input:
     if scaling == "binary":
         return Input(SIGNS)
     if scaling == "symmetric":
@@ -267,7 +265,7 @@ def _one(value: Any) -> int | None:
     return side if isinstance(side, int) and not others else None
 
 
-def _pool(name: str, module: nn.MaxPool2d) -> Pool:
+def _pool(name: str, module: Any) -> Pool:
     size = _one(module.kernel_size)
     plain = _one(module.stride) == size and _one(module.padding) == 0 and _one(module.dilation) == 1
     if size is None or not plain or module.ceil_mode:
