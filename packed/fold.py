@@ -207,6 +207,7 @@ class _Folding:
             if isinstance(module, nn.MaxPool2d):
                 pools.append(_pool(name, module))
                 continue
+            _require_by_channel(name, module, sums)
             before, sums = sums, sums.through(module)
             if switch := threshold(sums, name):
                 self.add(switch)
@@ -256,6 +257,16 @@ def _layer_of_sums(layer: nn.Module) -> Callable[[Tensor], Tensor]:
     layer = deepcopy(layer)
     layer.product = lambda x, w: x  # type: ignore[assignment]
     return layer
+
+
+def _require_by_channel(name: str, module: nn.Module, sums: Sums) -> None:
+    """PackError where a value that comes out of `module` depends on another channel or place, as in layer norm: half of
+    the values are changed, and the others must stay what they were."""
+    shape = (2, sums.channels, 2, 2) if sums.maps else (2, sums.channels)
+    x, other, chosen = torch.rand(3, *shape, generator=torch.Generator().manual_seed(0)).to(sums.device)
+    kept = chosen < 0.5
+    if not torch.equal(module(x)[kept], module(torch.where(kept, x, other))[kept]):
+        raise PackError(f"layer {name} ({type(module).__name__}) mixes channels: what follows is no threshold of a sum")
 
 
 def _one(value: Any) -> int | None:

@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 import packed
+from datamodules import DATASETS
 from datamodules.digits import Config, Digits
 from packed.__main__ import human, main
 from packed.fold import fold
@@ -21,6 +22,9 @@ def path(trained, tmp_path):
     net = fold(trained.net, (1, 8, 8), "symmetric", info={"run_id": "tiny-1", "dataset": "digits"})
     packed.save(net, tmp_path / "net.safetensors")
     return str(tmp_path / "net.safetensors")
+
+
+DATA = ", ".join(sorted(DATASETS.keys() - {"folder"}))
 
 
 def wrong_on_digits(trained):
@@ -92,7 +96,7 @@ def test_bench_compares_with_the_twin(path, capsys):
         (["info", "none"], "error: cannot read none: No such file or directory"),
         (
             ["eval", "FILE", "nothing"],
-            "error: nothing is no folder and no data set (valid: cifar10, digits, mnist, svhn)",
+            f"error: nothing is no folder and no data set (valid: {DATA})",
         ),
         (["eval", "FILE", "--threads", "0"], "error: --threads 0: at least 1"),
         (["bench", "FILE", "--batch", "0"], "error: --batch and --seconds must be larger than 0"),

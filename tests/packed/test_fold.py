@@ -85,11 +85,11 @@ def test_standardized_inputs_keep_a_float_first_layer(make, images):
 
 
 def test_a_binarized_net_is_packed_as_it_evaluates(make, images):
-    from methods.binary.sign import binarized
+    from methods.binary.sign import as_signs
 
     trained = make("real", "tiny").net
     x = images(SHAPES["tiny"])
-    with binarized(trained):
+    with as_signs(trained):
         packed = fold(trained, SHAPES["tiny"], "symmetric")
         expected = logits_of(trained, x, "symmetric")
     np.testing.assert_array_equal(engine(packed).logits(x), expected)
@@ -257,6 +257,21 @@ def test_what_cannot_be_packed_is_refused_with_the_layers_name(make):
         fold(nn.TransformerEncoderLayer(4, 1), shape, "symmetric")
     with pytest.raises(PackError, match="layer 0"):
         fold(make("ste", "tiny").net, (1, 9, 8), "symmetric")
+
+
+@pytest.mark.parametrize("net", ["mlp", "tiny"])
+def test_layer_norm_is_no_threshold_of_a_sum(net, make):
+    trained = make("ste", net, norm="layer").net
+    with pytest.raises(PackError, match=r"layer [0-9] \(ChannelNorm\) mixes channels"):
+        fold(trained, SHAPES[net], "symmetric")
+
+
+@pytest.mark.parametrize("settings", [{"norm_running": "std"}, {"norm_affine": False}, {"output_norm": False}])
+def test_other_settings_of_a_nets_batch_norm(settings, make, images):
+    trained = make("ste", "tiny", outliers=False, **settings).net
+    packed = fold(trained, SHAPES["tiny"], "symmetric")
+    x = images(SHAPES["tiny"])
+    np.testing.assert_array_equal(engine(packed).logits(x), logits_of(trained, x, "symmetric"))
 
 
 def test_an_activation_that_turns_back_is_no_threshold():
