@@ -2,7 +2,7 @@
 
 Needs NumPy and safetensors (and numba, for the fast engine); only `fold` and `bench` need torch."""
 
-from .engine import Engine, engine
+from .engines import Engine, engine
 from .file import load, save
 from .operations import PackedNet, PackError
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from . import file
-from .engine import ENGINES, engine
+from .engines import ENGINES, engine
 from .operations import REAL, PackedNet, PackError
 
 
@@ -110,7 +110,7 @@ def _bench(net: PackedNet, options: argparse.Namespace) -> None:
     print(sizes(net, os.path.getsize(options.file)))
     generator = np.random.default_rng(0)
     for batch in options.batch:
-        images = generator.integers(0, 256, (batch, *net.input_shape)).astype(np.uint8)
+        images: np.ndarray = generator.integers(0, 256, (batch, *net.input_shape)).astype(np.uint8)
         if net.input.kind == REAL and net.input.shift is None:
             images = generator.standard_normal((batch, *net.input_shape), np.float32)
         for timing in measure(net, images, options.seconds, f"batch {batch}"):

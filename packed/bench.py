@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from . import reference
-from .engine import engine
+from .engines import engine
 from .operations import BYTES, Activation, Conv, Dense, Flatten, Norm, Operation, PackedNet, Pool, Threshold, Values
 
 FUNCTIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "hardtanh": nn.Hardtanh}

@@ -1,4 +1,4 @@
-"""A packed net as one C99 file: constants, a few loops, and `int predict(const uint8_t *image)`. No heap, no library."""
+"""A packed net as one C99 file: constants, loops, and `int predict(const uint8_t *image)`. No heap, no library."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class _Layer:
 
 @dataclass(frozen=True)
 class CSource:
-    """The text of the file; `flash`, bytes of its constants; `ram`, bytes of its buffers (the stack takes a few more)."""
+    """The text of the file; `flash`, bytes of its constants; `ram`, bytes of its buffers (the stack comes on top)."""
 
     text: str
     flash: int
@@ -125,7 +125,9 @@ def _layers(net: PackedNet) -> tuple[list[_Layer], Norm]:
             case Norm() if operation is net.operations[-1]:
                 return layers, operation
             case _:
-                raise PackError(f"C has no {operation.name} of {before.kind}: only integers, and a batch norm at the end")
+                raise PackError(
+                    f"C has no {operation.name} of {before.kind}: only integers, and a batch norm at the end"
+                )
     classes = net.classes
     return layers, Norm(*(np.full(classes, value, np.float32) for value in (0, 1, 0)))
 
@@ -193,8 +195,8 @@ static int32_t byte_sum(const struct layer *layer, const uint8_t *x, int32_t out
 
 _TEXT = """/* A net with weights of one bit: {origin}.
 
-   int predict(const uint8_t *image): the class, 0..{last}, of an image of {shape} pixels 0..255, channel by channel, each
-   row by row. Constants take {flash} bytes, buffers {ram}. Not reentrant: the buffers are static. */
+   int predict(const uint8_t *image): the class, 0..{last}, of an image of {shape} pixels 0..255, channel by channel,
+   each row by row. Constants take {flash} bytes, buffers {ram}. Not reentrant: the buffers are static. */
 #include <stdint.h>
 
 typedef {threshold} threshold_t;

@@ -1,6 +1,7 @@
 """Where a packed net and the net that it was made from predict differently, and by how little."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,10 +37,11 @@ class Difference:
 def explain(net: nn.Module, packed: PackedNet, x: Tensor, images: np.ndarray) -> list[Difference]:
     """The images that are predicted differently: x is what `net` takes, `images` what `packed` takes, of the same."""
     seen: list[tuple[str, Tensor, Tensor]] = []
-    hooks = []
-    for name, module in net.named_modules():
-        if not list(module.children()) or isinstance(getattr(module, "function", None), nn.Module):
-            hooks.append(module.register_forward_hook(lambda m, i, o, name=name: seen.append((name, i[0], o))))
+
+    def watch(name: str, module: nn.Module) -> Any:
+        return module.register_forward_hook(lambda m, inputs, output: seen.append((name, inputs[0], output)))
+
+    hooks = [watch(name, module) for name, module in net.named_modules() if not list(module.children())]
     training = net.training
     net.eval()
     try:
@@ -48,30 +50,33 @@ def explain(net: nn.Module, packed: PackedNet, x: Tensor, images: np.ndarray) ->
         net.train(training)
         for hook in hooks:
             hook.remove()
-    weights = {id(getattr(m, "weight", None)) for m in net.modules()}
-    signs = [(name, before, after) for name, before, after in seen if id(before) not in weights and _signs(after)]
+    signs = [(name, before, after) for name, before, after in seen if _signs(after) and not _signs(before)]
+    signs = [one for one in signs if not any(one[1] is p for p in net.parameters())]
     value, mine = reference.read(packed.input, images), []
-    for operation, before, _ in packed.steps():
-        value = reference.apply(operation, value, before)
+    for operation, ahead, _ in packed.steps():
+        value = reference.apply(operation, value, ahead)
         if isinstance(operation, Threshold):
             mine.append(value)
     if len(mine) != len(signs):
         raise PackError(f"the packed net has {len(mine)} thresholds, the trained net {len(signs)} signs")
     trained, now = logits.argmax(1).cpu().numpy(), value.argmax(1)
     found = []
-    for index in np.flatnonzero(trained != now):
-        for (name, before, after), other in zip(signs, mine, strict=True):
-            one, another = before[index].cpu().numpy(), after[index].cpu().numpy() != other[index]
-            if another.any():
-                break
-        else:
-            name, another = "none", np.zeros(one.shape, bool)
-        typical = float(np.sqrt(np.mean(np.square(one, dtype=np.float64))))
-        margin = float(np.abs(one[another]).max(initial=0))
-        found.append(
-            Difference(int(index), int(trained[index]), int(now[index]), name, int(another.sum()), margin, typical)
-        )
+    for index in map(int, np.flatnonzero(trained != now)):
+        layer, count, margin, typical = _first_difference(index, signs, mine)
+        found.append(Difference(index, int(trained[index]), int(now[index]), layer, count, margin, typical))
     return found
+
+
+def _first_difference(
+    index: int, signs: list[tuple[str, Tensor, Tensor]], mine: list[np.ndarray]
+) -> tuple[str, int, float, float]:
+    """(layer, signs, margin, typical) of a `Difference`; no layer where only the logits differ."""
+    for (name, before, after), other in zip(signs, mine, strict=True):
+        differs = after[index].cpu().numpy() != other[index]
+        if differs.any():
+            x = before[index].double().cpu().numpy()
+            return name, int(differs.sum()), float(np.abs(x[differs]).max()), float(np.sqrt(np.mean(x * x)))
+    return "none", 0, 0.0, 0.0
 
 
 def _signs(values: Tensor) -> bool:

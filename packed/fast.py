@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from . import kernels, reference
-from .engine import Batched
+from .engines import Batched
 from .operations import (
     BYTES,
     REAL,
@@ -54,7 +54,7 @@ class Fast(Batched):
 
     def run(self, images: np.ndarray) -> np.ndarray:
         parts = [images[i : i + self.chunk] for i in range(0, len(images), self.chunk)]
-        return np.concatenate([self._chunk(part) for part in parts or [images]])
+        return np.concatenate([self._chunk(part) for part in parts])
 
     def _chunk(self, x: np.ndarray) -> np.ndarray:
         for step in self.steps:

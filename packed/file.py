@@ -85,7 +85,12 @@ def to_bytes(net: PackedNet) -> bytes:
     }
     text = json.dumps(description, separators=(",", ":"), ensure_ascii=False)
     metadata = {"format": FORMAT, "version": VERSION, "net": text, "sha256": digest(text, tensors)}
-    return save_tensors(tensors, metadata=metadata)
+    content = save_tensors(tensors, metadata=metadata)
+    # safetensors writes metadata in an order that differs from one call to the next
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:end]) | {"__metadata__": metadata}, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + content[end:]
 
 
 def from_bytes(content: bytes) -> PackedNet:
@@ -173,8 +178,8 @@ def _checked(file: Any, size: int) -> bytes:
     _metadata(header)
     tensors = [value for name, value in header.items() if name != "__metadata__"]
     try:
-        end = max((int(value["data_offsets"][1]) for value in tensors), default=0)
-    except (TypeError, KeyError, IndexError, ValueError) as error:
+        end = max((_integer(value["data_offsets"][1], "data_offsets") for value in tensors), default=0)
+    except (TypeError, KeyError, IndexError, PackError) as error:
         raise PackError("damaged: its header says not where the tensors are") from error
     if size != 8 + length + end:
         raise PackError(f"truncated or damaged: {size} bytes, but its header speaks of {8 + length + end}")

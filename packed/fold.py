@@ -85,7 +85,7 @@ class _Stage:
 
 @dataclass
 class _Weight:
-    """Effective weight in evaluation: `signs` times `scale` (outputs,) where `binary`, else `signs` is the real weight."""
+    """Weight in evaluation: `signs` times `scale` (outputs,) where `binary`, else `signs` is the real weight."""
 
     signs: np.ndarray
     scale: np.ndarray
@@ -142,9 +142,7 @@ def _check_weights(stages: list[_Stage], weights: list[_Weight]) -> None:
             )
 
 
-def _source(
-    scaling: str, binary: bool, channels: int, shift: np.ndarray | None, scale: np.ndarray | None
-) -> Input:
+def _source(scaling: str, binary: bool, channels: int, shift: np.ndarray | None, scale: np.ndarray | None) -> Input:
     if scaling == "binary":
         return Input(SIGNS)
     if scaling == "symmetric":
@@ -209,6 +207,7 @@ class _Folding:
             if isinstance(module, nn.MaxPool2d):
                 pools.append(_pool(name, module))
                 continue
+            _require_by_channel(name, module, sums)
             before, sums = sums, sums.through(module)
             if switch := threshold(sums, name):
                 self.add(switch)
@@ -260,6 +259,16 @@ def _layer_of_sums(layer: nn.Module) -> Callable[[Tensor], Tensor]:
     return layer
 
 
+def _require_by_channel(name: str, module: nn.Module, sums: Sums) -> None:
+    """PackError where a value that comes out of `module` depends on another channel or place, as in layer norm: half of
+    the values are changed, and the others must stay what they were."""
+    shape = (2, sums.channels, 2, 2) if sums.maps else (2, sums.channels)
+    x, other, chosen = torch.rand(3, *shape, generator=torch.Generator().manual_seed(0)).to(sums.device)
+    kept = chosen < 0.5
+    if not torch.equal(module(x)[kept], module(torch.where(kept, x, other))[kept]):
+        raise PackError(f"layer {name} ({type(module).__name__}) mixes channels: what follows is no threshold of a sum")
+
+
 def _one(value: Any) -> int | None:
     """3 of 3 and of (3, 3), None of all else."""
     sides = set(value) if isinstance(value, tuple) else {value}
@@ -267,7 +276,7 @@ def _one(value: Any) -> int | None:
     return side if isinstance(side, int) and not others else None
 
 
-def _pool(name: str, module: nn.MaxPool2d) -> Pool:
+def _pool(name: str, module: Any) -> Pool:
     size = _one(module.kernel_size)
     plain = _one(module.stride) == size and _one(module.padding) == 0 and _one(module.dilation) == 1
     if size is None or not plain or module.ceil_mode:

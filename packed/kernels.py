@@ -10,17 +10,20 @@ import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
 
-compiled = njit(cache=True, nogil=True, error_model="numpy")
+compiled: Any = njit(cache=True, nogil=True, error_model="numpy")
 
 
 @intrinsic
-def popcount(typing_context: Any, x: Any) -> Any:
+def _popcount(typing_context: Any, x: Any) -> Any:
     """Number of 1 bits of a uint64, as LLVM's `ctpop`: an instruction where the processor has one."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.ctpop(arguments[0])
 
     return types.uint64(types.uint64), generate
+
+
+popcount: Any = _popcount
 
 
 @compiled
@@ -103,7 +106,7 @@ def bit_planes(x: Any, planes: Any) -> int:
     """planes[n] = bit n of each byte of x, a uint64 of 8 bytes each; returns the sum of the bytes.
 
     Of 8 bytes that are 0 or 1, the product gathers the bits in its highest byte."""
-    total = 0
+    total: Any = 0
     for n in range(8):
         for k in range(planes.shape[1]):
             planes[n, k] = 0

@@ -111,7 +111,7 @@ class Threshold:
 
 @dataclass(frozen=True, eq=False)
 class Norm:
-    """`y = (x − center)·scale + shift` in each channel, float32: the difference is rounded, then the rest as a whole."""
+    """`y = (x − center)·scale + shift` in each channel, float32: the difference is rounded, then the whole."""
 
     name: ClassVar[str] = "norm"
     center: np.ndarray
@@ -223,9 +223,11 @@ def _after_product(operation: Dense | Conv, x: Values) -> tuple[int, ...]:
     _require(operation.inputs >= 1 and min(weight.shape, default=0) >= 1, "no inputs or outputs")
     _require(weight.shape[-1] == last, f"weight {weight.shape} for {operation.inputs} inputs")
     if isinstance(operation, Dense):
-        _require(weight.ndim == 2 and shape == (operation.inputs,), f"{operation.inputs} inputs, but there are {shape}")
+        _require(weight.ndim == 2 and shape == (operation.inputs,), f"{operation.inputs} inputs of {shape}")
         return weight.shape[:1]
-    _require(weight.ndim == 4 and len(shape) == 3 and shape[0] == operation.inputs, f"{operation.inputs} maps in {shape}")
+    _require(
+        weight.ndim == 4 and len(shape) == 3 and shape[0] == operation.inputs, f"{operation.inputs} maps in {shape}"
+    )
     outputs, height, width = weight.shape[:3]
     padding, stride = operation.padding, operation.stride
     _require(0 <= padding < min(height, width) and stride >= 1, f"padding {padding}, stride {stride}")

@@ -27,10 +27,9 @@ def check_images(net: PackedNet, images: np.ndarray) -> None:
     scaled = net.input.kind not in (BYTES, SIGNS) and net.input.shift is None
     kind = np.dtype(np.float32 if scaled else np.uint8)
     if images.dtype != kind or images.ndim != 4 or images.shape[1:] != net.input_shape:
-        raise PackError(
-            f"the net takes {'scaled images' if scaled else 'pixels'}, {kind} (N, {', '.join(map(str, net.input_shape))}), "
-            f"not {images.dtype} {images.shape}"
-        )
+        sides = ", ".join(map(str, net.input_shape))
+        taken = f"{'scaled images' if scaled else 'pixels'}, {kind} (N, {sides})"
+        raise PackError(f"the net takes {taken}, not {images.dtype} {images.shape}")
 
 
 def read(source: Input, images: np.ndarray) -> np.ndarray:

@@ -1,11 +1,12 @@
 """Every sum that a channel can have, and what the rest of a stage makes of it."""
 
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .operations import BYTES, Conv, Dense, Norm, Operation, PackError, Threshold, pack_signs
 
@@ -18,7 +19,7 @@ ULPS = 4  # how far a fitted scale is looked for
 class Sums:
     """`integers` are all sums of a channel; `values(rows)` is what `functions` make of them in each channel.
 
-    The trained net holds integer/unit: 255 where its inputs are (2u − 255)/255. Sums of ±α weights are α times those."""
+    The trained net holds integer/unit, unit = 255 where its inputs are (2u − 255)/255; α times that of weights ±α."""
 
     integers: np.ndarray  # int64, rising
     unit: int
@@ -49,13 +50,26 @@ class Sums:
         rows = max(2, CHUNK // self.channels)
         scale = torch.from_numpy(self.scale).to(self.device)
         for start in range(0, len(self.integers), rows):
-            held = (self.integers[start : start + rows] / self.unit).astype(np.float32)  # divided in float64, then rounded
+            held = (self.integers[start : start + rows] / self.unit).astype(
+                np.float32
+            )  # divided in float64, then rounded
             x = torch.from_numpy(held).to(self.device)[:, None] * scale
             if self.maps:
                 x = x[:, :, None, None]
             for function in self.functions:
                 x = function(x)
             yield x.flatten(1).float().cpu().numpy()
+
+    def slope(self) -> np.ndarray:
+        """By how much the value grows from sum 0 to sum 1, in float64 (channels,)."""
+        x = torch.tensor([[0.0], [1.0]], dtype=torch.float64, device=self.device) / self.unit
+        x = x * torch.from_numpy(self.scale).to(self.device)
+        if self.maps:
+            x = x[:, :, None, None]
+        for function in self.functions:
+            x = (deepcopy(function).double() if isinstance(function, nn.Module) else function)(x)
+        low, high = x.flatten(1).cpu().numpy()
+        return high - low
 
     def require_rising(self, name: str) -> None:
         """PackError where a larger sum can give a smaller value, by more than rounding: the largest value of a window
@@ -73,10 +87,10 @@ def threshold(sums: Sums, name: str) -> Threshold | None:
     given a threshold past its sums.
 
     PackError where a sign changes more than once: it is no threshold of the sum."""
-    place = np.zeros(sums.channels, np.int64)  # of the first sum after the change, among `integers`
+    place: np.ndarray = np.zeros(sums.channels, np.int64)  # of the first sum after the change, among `integers`
     changes = np.zeros(sums.channels, np.int64)
     first = last = None
-    start = 0
+    start: int = 0
     for values in sums.chunks():
         size = np.abs(values)
         if size.min() != 1 or size.max() != 1:
@@ -84,18 +98,18 @@ def threshold(sums: Sums, name: str) -> Threshold | None:
         positive = values > 0
         if first is None or last is None:
             first = last = positive[0]
-        for at, before, behind in ((start, last[None], positive[:1]), (start + 1, positive[:-1], positive[1:])):
+        for offset, before, behind in ((0, last[None], positive[:1]), (1, positive[:-1], positive[1:])):
             differs = before != behind
             if np.count_nonzero(differs):  # rarely
                 row, channel = np.nonzero(differs)
                 np.add.at(changes, channel, 1)
-                place[channel] = at + row
+                place[channel] = start + offset + row
         last = positive[-1]
         start += len(values)
-    assert first is not None and last is not None
+    assert first is not None
     if (changes > 1).any():
-        channel = int(np.argmax(changes > 1))
-        raise PackError(f"layer {name}: the sign of channel {channel} is not a threshold of its sum")
+        worst = int(np.argmax(changes > 1))
+        raise PackError(f"layer {name}: the sign of channel {worst} is not a threshold of its sum")
     past = np.append(sums.integers, sums.integers[-1] + 1)
     constant = np.where(first, past[0], past[-1])
     switch = np.where(changes == 0, constant, past[place])
@@ -105,16 +119,16 @@ def threshold(sums: Sums, name: str) -> Threshold | None:
 def fit_norm(sums: Sums, name: str) -> Norm:
     """Batch norm of sums as `(S − center)·scale + shift` that gives its very float32 values where there is one.
 
-    shift is its value at S = center, and scale is looked for among the floats around the quotient. center is 0, or the
+    shift is its value at S = center, and scale is looked for among the floats around its slope. center is 0, or the
     running mean of a batch norm that takes it away first. PackError where the layer is not affine."""
     if len(sums.integers) * sums.channels > 2 * CHUNK:
         sums = replace(sums, integers=sums.integers[:: len(sums.integers) * sums.channels // CHUNK])
-    values = np.concatenate([values for values in sums.chunks()]).astype(np.float64)
+    values = np.concatenate(list(sums.chunks())).astype(np.float64)
     integers = sums.integers.astype(np.float64)[:, None]
     best: tuple[np.ndarray, Norm] | None = None
     for center, shift in _starts(sums):
         x = (integers - center).astype(np.float32).astype(np.float64)
-        scale = ((values[-1] - values[0]) / (integers[-1] - integers[0])).astype(np.float32)
+        scale = sums.slope().astype(np.float32)
         wrong, chosen = np.full(sums.channels, len(values) + 1), scale
         for candidate in _neighbours(scale):
             misses = ((x * candidate + shift).astype(np.float32) != values).sum(0)

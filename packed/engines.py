@@ -40,6 +40,8 @@ class Batched:
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         reference.check_images(self.net, images)
+        if len(images) == 0:
+            return np.empty((0, self.net.classes), np.float32)
         parts = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
         if len(parts) < 2:
             return self.run(images)
