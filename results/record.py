@@ -12,6 +12,7 @@ from .files import write_whole
 
 SCHEMA = 1
 FAILED = ".failed.json"  # ends the name of a failed run's record
+PARTS = ("config", "environment", "data", "model", "validation", "cost", "curves", "diagnostics")
 
 
 @dataclass
@@ -50,7 +51,11 @@ def load(path: Path) -> Record:
         content = json.loads(path.read_text())
         if content["schema"] > SCHEMA:
             raise UserError(f"{path} has schema {content['schema']}, this version reads up to {SCHEMA}")
-        return Record(**content)
+        record = Record(**content)
+        for part in PARTS:
+            if not isinstance(getattr(record, part), dict):
+                raise TypeError(f"its {part} is no mapping")
+        return record
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{path} is not a readable record: {error}; remove it, or train again with rerun=true"

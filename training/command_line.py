@@ -74,6 +74,9 @@ def command_line(app: Callable[[], Any], help_text: Callable[[], str]) -> int:
         tell(error)
     except CONFIG_ERRORS as error:
         tell(explain(error))
+    except BrokenPipeError:  # the reader, such as `head`, has what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except OSError as error:
         tell(f"{error.filename}: {error.strerror}")
     except KeyboardInterrupt:
@@ -88,7 +91,7 @@ def sign_of_life(words: Sequence[str]) -> Iterator[None]:
 
     def say() -> None:
         if "training.trainer" not in sys.modules:  # which is loaded after them
-            print(f"{' '.join(words)} (loading torch and Lightning)", file=sys.stderr, flush=True)
+            print(" ".join([*words, "(loading torch and Lightning)"]), file=sys.stderr, flush=True)
 
     timer = Timer(PATIENCE, say)
     timer.daemon = True

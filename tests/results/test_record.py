@@ -113,3 +113,11 @@ def test_a_value_of_many_digits_is_found_again(configure):
     assert again.run_id == record.run_id
     assert again.created == record.created
     assert load(run.record_path).config["method"]["lr"] == 0.012345678901234
+
+
+@pytest.mark.parametrize("part", ["config", "curves", "diagnostics", "validation"])
+def test_a_record_with_a_part_of_another_kind_is_refused(tmp_path, part):
+    save(a_record(), path := tmp_path / "r.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {part: None}))
+    with pytest.raises(UserError, match=rf"^{path} is not a readable record: its {part} is no mapping; remove it"):
+        load(path)

@@ -78,7 +78,7 @@ def test_net_of_the_bernoulli_slides():
 @pytest.mark.parametrize("name", NETS)
 @pytest.mark.parametrize("input_shape", [(1, 8, 8), (3, 12, 10)])
 def test_output_is_a_logit_per_class(name, input_shape):
-    net = build(name, input_shape, classes=7, **SMALL[name])
+    net = build(name, input_shape, classes=7, **SMALL.get(name, {}))
     assert net(torch.randn(5, *input_shape)).shape == (5, 7)
 
 
@@ -124,7 +124,7 @@ class Roles(Parts):
 )
 def test_every_layer_is_built_for_its_role_and_its_norm_too(name, settings, layers):
     Roles.seen.clear()
-    build(name, (1, 8, 8), parts=Roles(WeightSign, ActivationSign), **SMALL[name] | settings)
+    build(name, (1, 8, 8), parts=Roles(WeightSign, ActivationSign), **SMALL.get(name, {}) | settings)
     assert Roles.seen[::2] == layers
     assert Roles.seen[1::2] == [f"norm {role.split()[0]}" for role in layers]
 
@@ -176,7 +176,9 @@ def test_images_that_are_too_small(name, settings, side):
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_trains_every_net(method, net, precision, fit):
-    model = METHODS[method](METHODS[method].Config(), NETS[net].Config(**SMALL[net]), (1, 8, 8), 10, "squared_hinge")
+    model = METHODS[method](
+        METHODS[method].Config(), NETS[net].Config(**SMALL.get(net, {})), (1, 8, 8), 10, "squared_hinge"
+    )
     before = {name: value.clone() for name, value in model.net.state_dict().items()}
     torch.manual_seed(0)
     x, y = torch.randn(32, 1, 8, 8), torch.arange(32) % 10
