@@ -1,12 +1,10 @@
 """`python -m analysis`: what is committed is what the records give, and bad records are refused in one line."""
 
-import itertools
 import json
 import shutil
 import subprocess
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from matplotlib.testing.compare import compare_images
 
@@ -59,17 +57,6 @@ def test_figures_are_drawn_where_there_are_records(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "4 finished runs" in out
     assert "figure  performance_profile: no records of it yet" in out
-
-
-def test_the_readme_shows_the_committed_ranking():
-    """Method, error, interval and verdict, in the same order; the README has a column of words beside them."""
-    ranking = pd.read_csv(HERE / "tables" / "ranking_mnist_mlp_256x2.csv")
-    lines = (ROOT / "README.md").read_text().splitlines()
-    start = next(i for i, line in enumerate(lines) if line.startswith("| method | how it trains |"))
-    cells = [line.strip("| ").split(" | ") for line in itertools.takewhile(lambda x: x.startswith("|"), lines[start:])]
-    shown = pd.DataFrame(cells[2:], columns=cells[0])
-    columns = ["method", "test error, %", "95 % interval", "verdict"]
-    assert shown[columns].to_numpy().tolist() == ranking[columns].to_numpy().tolist()
 
 
 def test_a_folder_without_published_figures_is_refused_in_one_line(tmp_path, capsys):
