@@ -32,6 +32,8 @@ class Config(MethodConfig):
     eps: float = setting(1e-10, "ε in the natural gradient's factor s", above=0)
     init: float = setting(10.0, "natural parameters start from ±init, the sign drawn", low=0)
     prior_weight: float = setting(1.0, "ρ, weight of the divergence from the prior λ₀ = 0", low=0)
+    data_scale: float = setting(1.0, "N is so many times the number of training examples", above=0)
+    recalibrate: bool = setting(True, "measure batch norm's statistics anew for sign(λ) before every validation")
     float64: bool = setting(False, "keep natural parameters in float64, where 1 − tanh² λ is resolved up to |λ| = 18")
     draws: int = setting(16, "draws whose softmax is averaged for the record's draws_error", low=1)
 
@@ -41,8 +43,10 @@ class BayesBiNNMethod(SampledMethod):
 
     Relaxed draws `w = tanh((λ + δ)/T)` in training, `sign(λ)` in evaluation. The published nets have ReLU activations
     (`activation=relu`, the default), so compare their figures with those of BinaryConnect. `sign` is ours. Defaults:
-    T, ε, the start at ±10 and ρ as in the paper [recalled]; β and the schedule of α are ours, for short runs (paper,
-    MNIST, 500 epochs: α 1e-4 with cosine [recalled]). Source: Meng et al. 2020, arXiv 2002.10778."""
+    T, the start at ±10 and ρ as in the authors' runs; β and the schedule of α are ours, for short runs. Their settings
+    are the presets `+experiment=bayesbinn_mnist | bayesbinn_cifar10 | bayesbinn_cifar100`: no momentum, and batch-norm
+    statistics as training left them. Differs from their code: that takes μ in s from the λ of one step before, and
+    evaluates with it. Source: Meng et al. 2020, arXiv 2002.10778, and its repository."""
 
     Config = Config
     latent: ClassVar[bool] = True
@@ -59,7 +63,7 @@ class BayesBiNNMethod(SampledMethod):
 
     def optimizers_of(self, binary: list[Tensor], rest: list[Tensor]) -> Any:
         c = self.config
-        examples = self._training_examples()
+        examples = c.data_scale * self._training_examples()
         # check_finite: as in Bop
         yield BayesBiNN(
             binary, c.alpha, c.momentum, examples, c.prior_weight, compiled=self.compiled, check_finite=False
@@ -68,6 +72,14 @@ class BayesBiNNMethod(SampledMethod):
 
     def schedules(self) -> dict[str, Schedule]:
         return {"lr": self.schedule("lr"), "alpha": self.schedule("alpha")}
+
+    def on_validation_start(self) -> None:
+        if self.config.recalibrate:
+            super().on_validation_start()
+
+    def on_train_end(self) -> None:
+        if self.config.recalibrate:
+            super().on_train_end()
 
     def _training_examples(self) -> int:
         loader: Any = self.trainer.train_dataloader

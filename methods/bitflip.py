@@ -25,6 +25,7 @@ class BitFlipConfig(MethodConfig):
     gamma: float = setting(1e-4, "γ, adaptivity rate: the weight of a new gradient in m", low=0, high=1)
     gamma_end: float = setting(1e-5, "its value at the end of the schedule", low=0, high=1)
     gamma_schedule: str = setting("constant", "how γ goes from gamma to gamma_end", choices=SCHEDULES)
+    adam_eps: float = setting(1e-8, "ε of Adam (1e-7 in Keras)", above=0)
 
 
 class BitFlipMethod(Method):
@@ -50,7 +51,7 @@ class BitFlipMethod(Method):
     def optimizers_of(self, binary: list[Tensor], rest: list[Tensor]) -> Any:
         self.flipper = self.make_flipper(binary)
         yield self.flipper
-        yield torch.optim.Adam(rest, lr=self.config.lr, fused=True)
+        yield torch.optim.Adam(rest, lr=self.config.lr, eps=self.config.adam_eps, fused=True)
 
     def schedules(self) -> dict[str, Schedule]:
         return {name: self.schedule(name) for name in ("lr", "threshold", "gamma")}

@@ -20,7 +20,7 @@ class NetConfig:
     norm_factor: float = setting(0.1, "weight of a new batch in batch norm's running statistics", above=0, high=1)
     norm_factor_dense: float | None = setting(None, "the same in dense layers; null: equal", above=0, high=1)
     norm_factor_output: float | None = setting(None, "the same after the last layer; null: equal", above=0, high=1)
-    norm_scale: bool = setting(True, "it learns its scale γ (false in Bop's net, where γ stays 1)")
+    norm_scale: bool = setting(True, "batch norm learns its scale γ (false in Bop's net, where γ stays 1)")
     norm_affine: bool = setting(True, "it learns scale and shift at all (false in BayesBiNN's nets: γ = 1, β = 0)")
     norm_running: str = setting("variance", "what runs on: variance, its root, or the inverse of that", choices=RUNNING)
     output_norm: bool = setting(True, "the last layer has one too")
@@ -30,7 +30,7 @@ class NetConfig:
         factor = (self.norm_factor_dense or self.norm_factor) if dense else self.norm_factor
         if role == "output":
             factor = self.norm_factor_output or factor
-        scale = self.norm_scale and self.norm_affine
+        scale = (self.norm_scale or self.norm == "layer") and self.norm_affine
         return NormSettings(self.norm, self.norm_eps, factor, scale, self.norm_affine, self.norm_running)
 
 
