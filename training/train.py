@@ -33,7 +33,8 @@ def train(run: Run, callbacks: Sequence[pl.Callback] = (), command: str | None =
     if not run.config.rerun and (done := run.finished()):
         print(f"skipped, the record exists (rerun=true trains again): {run.record_path}", flush=True)
         return done
-    check_writable(run.record_path)
+    for path in (run.record_path, *run.packed_paths):
+        check_writable(path)
     with run.held(), float32_products(run.config.precision):
         return _train(run, callbacks, command)
 
