@@ -56,7 +56,12 @@ class RunConfig:
     )
     results_dir: str = setting(REQUIRED, "where records are written", identity=False)
     output_dir: str = setting(REQUIRED, "where checkpoints, weights and logs go", identity=False)
-    save_weights: bool = setting(REQUIRED, "keep the chosen weights under output_dir after the run", identity=False)
+    save_weights: bool = setting(
+        REQUIRED, "keep the chosen weights, and the packed net, under output_dir after the run", identity=False
+    )
+    packed_dir: str | None = setting(
+        None, "where packed nets are kept besides, such as results/packed; null: nowhere", identity=False
+    )
     checkpoint_seconds: float = setting(REQUIRED, "shortest time between two checkpoints", low=0, identity=False)
     rerun: bool = setting(REQUIRED, "train again although the record exists", identity=False)
 

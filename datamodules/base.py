@@ -54,7 +54,7 @@ class DataModule(pl.LightningDataModule):
     """Official training set → training and validation by `split_seed`; the official test set waits for `setup("test")`.
 
     A data set gives `Config`, `label`, `mirror`, `read_train`, `read_test`, `draw_validation` and, where it can be had,
-    a download in `fetch`. After `setup("fit")`: `input_shape` (C, H, W), `classes`, `sizes`, `fingerprint`.
+    a download in `fetch`. After `setup("fit")`: `input_shape` (C, H, W), `classes`, `sizes`, `fingerprint`, `scaling`.
 
     seed: of the training order and augmentation. limit: number of training examples kept, 0 = all; the validation
     set stays whole. device: where all tensors lie.
@@ -83,7 +83,7 @@ class DataModule(pl.LightningDataModule):
         self.input_shape: tuple[int, int, int]
         self.fingerprint: str
         self._fetched = False
-        self._scaling: Scaling
+        self.scaling: Scaling
         self._loaders: dict[str, Batches] = {}
         if config.augment == "crop_flip" and not self.mirror:
             raise UserError(f"dataset.augment=crop_flip: a mirrored image of {config.name} is no digit; use crop")
@@ -155,12 +155,12 @@ class DataModule(pl.LightningDataModule):
         channels, height, width = images.shape[1:]
         self.input_shape = (channels, height, width)
         check_scaling(self.config, self.input_shape)
-        self._scaling = fit(self.config, images)
+        self.scaling = fit(self.config, images)
         self._loaders["train"] = Batches(
-            self._scaling.store(images),
+            self.scaling.store(images),
             official.labels[torch.from_numpy(train)].to(self.device),
             self.batch_size,
-            self._scaling,
+            self.scaling,
             seed=self.seed,
             augment=self.config.augment,
         )
@@ -172,7 +172,7 @@ class DataModule(pl.LightningDataModule):
         return center_crop(images, self.config.center_crop).contiguous().to(self.device)
 
     def _evaluation(self, images: torch.Tensor, labels: torch.Tensor) -> Batches:
-        return Batches(self._scaling.store(images), labels.to(self.device), EVALUATION_BATCH, self._scaling)
+        return Batches(self.scaling.store(images), labels.to(self.device), EVALUATION_BATCH, self.scaling)
 
 
 def _hash(*arrays: np.ndarray) -> str:

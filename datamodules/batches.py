@@ -47,6 +47,12 @@ class Batches:
         """The epoch of the iterators whose first batch is yet to come."""
         self.epoch = epoch
 
+    @property
+    def images(self) -> torch.Tensor:
+        """As they are stored: before augmentation and scaling."""
+        p, (height, width) = self._padding, self._images.shape[2:]
+        return self._images[:, :, p : height - p, p : width - p]
+
     def __len__(self) -> int:
         full, rest = divmod(len(self.labels), self.batch_size)
         return full + (rest > 0 if self.seed is None else rest > 1)

@@ -12,6 +12,7 @@ import numpy as np
 from . import file
 from .engines import ENGINES, engine
 from .operations import REAL, PackedNet, PackError
+from .sizes import compared, human
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -60,7 +61,7 @@ def _info(net: PackedNet, options: argparse.Namespace) -> None:
     for name, value in net.info.items():
         if name != "float32_bytes" and value is not None:
             print(f"{name:<14} {value}")
-    print(f"{'size':<14} {sizes(net, os.path.getsize(options.file))}")
+    print(f"{'size':<14} {_size(net, options.file)}")
     values = net.values()
     print(f"{'input':<14} {'×'.join(map(str, net.input_shape))} pixels as {net.input.kind}")
     for i, (operation, _, after) in enumerate(net.steps()):
@@ -107,11 +108,11 @@ def _bench(net: PackedNet, options: argparse.Namespace) -> None:
         raise PackError("--batch and --seconds must be larger than 0")
     from .bench import measure
 
-    print(sizes(net, os.path.getsize(options.file)))
+    print(_size(net, options.file))
     generator = np.random.default_rng(0)
     for batch in options.batch:
         images: np.ndarray = generator.integers(0, 256, (batch, *net.input_shape)).astype(np.uint8)
-        if net.input.kind == REAL and net.input.shift is None:
+        if not net.input.takes_pixels:
             images = generator.standard_normal((batch, *net.input_shape), np.float32)
         for timing in measure(net, images, options.seconds, f"batch {batch}"):
             times = f"{timing.ratio:6.1f}×" if timing.ratio != 1 else ""
@@ -141,18 +142,9 @@ def _onnx(net: PackedNet, options: argparse.Namespace) -> None:
     print(path)
 
 
-def sizes(net: PackedNet, size: int) -> str:
-    """`41 KiB (fp32 1.1 MiB, 27× smaller)`"""
-    wide = net.info.get("float32_bytes")
-    if not isinstance(wide, int):
-        return human(size)
-    return f"{human(size)} (fp32 {human(wide)}, {wide / size:.1f}× smaller)"
-
-
-def human(size: float) -> str:
-    """Bytes in KiB or MiB, to three digits."""
-    unit = "KiB" if size < 2**20 else "MiB"
-    return f"{size / (2**10 if unit == 'KiB' else 2**20):.3g} {unit}"
+def _size(net: PackedNet, path: str) -> str:
+    size, wide = os.path.getsize(path), net.info.get("float32_bytes")
+    return compared(size, wide) if isinstance(wide, int) else human(size)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ class Difference:
 
     def __str__(self) -> str:
         where = f"{self.signs} signs of layer {self.layer} differ, at most {self.margin:.1e} from 0 (typical value "
-        return f"image {self.index}: {self.trained} trained, {self.packed} packed; {where}{self.typical:.1e})"
+        return f"{self.trained} trained, {self.packed} packed; {where}{self.typical:.1e})"
 
 
 @torch.no_grad()

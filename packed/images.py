@@ -4,14 +4,16 @@ from pathlib import Path
 
 import numpy as np
 
-from .operations import BYTES, SIGNS, PackedNet, PackError
+from .operations import PackedNet, PackError
 
 
 def labelled(net: PackedNet, source: str, data_dir: str) -> tuple[np.ndarray, np.ndarray]:
     """Pixels uint8 (N, C, H, W) and labels (N,). `source` is a data set's name, or a folder of CLASS/*.png whose sorted
     names are the classes. Images that are larger than the net's are cropped (data set) or resized (folder)."""
-    if net.input.kind not in (BYTES, SIGNS) and net.input.shift is None:
-        raise PackError("the net takes images that were whitened with its training set: they are not in a file")
+    if not net.input.takes_pixels:
+        raise PackError(
+            "the net takes images that are scaled by its training set (whitened, say): use that data set's own loader"
+        )
     try:
         from configs.settings import UserError
         from datamodules import DATASETS

@@ -48,6 +48,11 @@ class Input:
     shift: np.ndarray | None = None
     scale: np.ndarray | None = None
 
+    @property
+    def takes_pixels(self) -> bool:
+        """Whether it takes uint8 pixels; else float32 images that are scaled already."""
+        return self.kind != REAL or self.shift is not None
+
 
 @dataclass(frozen=True, eq=False)
 class Dense:
@@ -169,6 +174,11 @@ class PackedNet:
         """Each operation with what goes in and what comes out."""
         values = self.values()
         yield from zip(self.operations, values[:-1], values[1:], strict=True)
+
+    def multiply_adds(self) -> int:
+        """Products of weights and values for one image."""
+        products = [(o.terms, after.shape) for o, _, after in self.steps() if isinstance(o, Dense | Conv)]
+        return sum(terms * int(np.prod(shape)) for terms, shape in products)
 
 
 def _input_values(source: Input, shape: tuple[int, ...]) -> Values:

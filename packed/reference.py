@@ -24,7 +24,7 @@ from .operations import (
 
 def check_images(net: PackedNet, images: np.ndarray) -> None:
     """PackError where `images` are not (N, C, H, W) uint8 pixels of the net's size, or float32 where it takes those."""
-    scaled = net.input.kind not in (BYTES, SIGNS) and net.input.shift is None
+    scaled = not net.input.takes_pixels
     kind = np.dtype(np.float32 if scaled else np.uint8)
     if images.dtype != kind or images.ndim != 4 or images.shape[1:] != net.input_shape:
         sides = ", ".join(map(str, net.input_shape))

@@ -25,6 +25,11 @@ class Record:
       `validation` is empty where no example was set aside.
     - `binarized_error` is that of the same weights with every weight and hidden activation replaced by its sign.
     - `curves`: column → value per epoch. `diagnostics`: layer → quantity → value per epoch.
+    - `packed`: the chosen net as it is deployed (`packed/`): `bytes` of its file and `float32_bytes` of the trained
+      state; for each split `error`, by the packed `engine`, and `differ`, on how many of the `images` its class is
+      another than the trained net's, with the first of these in `differences`; `images_per_second` of the engine on the
+      test set; `seconds` that packing and all this took. `refused` is the reason where the net cannot be packed. Empty
+      where `test=false`, and in records from before nets were packed.
     - `status`: `done`, or `failed` with `error`; a failed run's record stands beside its id as `<id>.failed.json`."""
 
     run_id: str
@@ -39,6 +44,7 @@ class Record:
     validation: dict[str, Any] = field(default_factory=dict)
     test: dict[str, Any] | None = None
     cost: dict[str, Any] = field(default_factory=dict)
+    packed: dict[str, Any] = field(default_factory=dict)
     curves: dict[str, list[Any]] = field(default_factory=dict)
     diagnostics: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
     error: str | None = None

@@ -19,7 +19,8 @@ ALLOWED = {
     "methods.optim": {"methods.binary"},
     "methods.nets": {"configs", "methods.binary"},
     "methods": {"configs", "methods.binary", "methods.optim", "methods.nets"},
-    "training": {"configs", "results", "datamodules", "methods", "methods.binary", "methods.optim"},
+    "packed": {"configs", "datamodules"},  # for the images of `python -m packed eval` only
+    "training": {"configs", "results", "datamodules", "methods", "methods.binary", "methods.optim", "packed"},
     "run": {"configs", "training"},
     "sweeps": {"configs", "results", "training"},
     "analysis": {"configs", "results"},

@@ -13,6 +13,7 @@ from datamodules.base import DataModule
 from methods.base import Method
 from methods.binary.layers import binary_layers
 from methods.optim.composite import state_bytes_of
+from results.files import write_whole
 from results.record import Record, save
 
 from .callbacks.checkpoint import save_whole
@@ -65,12 +66,16 @@ def add_outcome(training: Training) -> None:
     }
 
 
-def save_finished(training: Training) -> None:
-    """Writes the record, and the chosen weights beside the checkpoint, which is no longer needed then."""
+def save_finished(training: Training, packed: bytes | None = None) -> None:
+    """Writes the record, and the chosen weights and the packed net beside the checkpoint, which is no longer needed
+    then."""
     record, run = training.record, training.run
     record.status = "done"
     if run.config.save_weights:
         save_whole(training.history.best_weights, run.weights)
+    if packed:
+        for path in run.packed_paths:
+            write_whole(path, packed)
     save(record, run.record_path)
     run.failed_path.unlink(missing_ok=True)
     run.checkpoint.unlink(missing_ok=True)

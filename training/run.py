@@ -55,6 +55,14 @@ class Run:
     def weights(self) -> Path:
         return self.folder / "weights.pt"
 
+    @property
+    def packed_paths(self) -> list[Path]:
+        """Where the packed net goes: beside the weights where these are kept, and to `packed_dir` where it is set."""
+        paths = [self.folder / "packed.safetensors"] if self.config.save_weights else []
+        if self.config.packed_dir:
+            paths.append(Path(self.config.packed_dir) / self.config.method.name / f"{self.id}.safetensors")
+        return paths
+
     def finished(self) -> Record | None:
         """The finished record of this very configuration, or None; one without a test error does not serve a run with
         it.

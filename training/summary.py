@@ -1,7 +1,9 @@
 """What a run prints at its end, and how a time is written."""
 
 from pathlib import Path
+from typing import Any
 
+from packed.sizes import compared
 from results.record import Record
 
 
@@ -26,6 +28,8 @@ def run_summary(record: Record, path: Path) -> str:
             f"  flips              {net[0]:.1%} of the weights in the first epoch, {net[-1]:.2%} in the last "
             f"({rate[-1]:.1e} per weight and step)"
         )
+    if packed := record.packed:
+        lines.append(f"  packed             {packed_text(packed)}")
     cost = record.cost
     lines += [
         f"  speed              {cost['images_per_second']:,.0f} img/s, {cost['elapsed_seconds']:.0f} s in all, "
@@ -33,6 +37,17 @@ def run_summary(record: Record, path: Path) -> str:
         f"  record             {path}",
     ]
     return "\n".join(lines)
+
+
+def packed_text(packed: dict[str, Any]) -> str:
+    """`41 KiB (fp32 1.1 MiB, 27× smaller), test error 2.79 %, 0 of 10,000 predictions differ`, or why there is none."""
+    if "refused" in packed:
+        return f"no: {packed['refused']}"
+    test = packed["test"]
+    return (
+        f"{compared(packed['bytes'], packed['float32_bytes'])}, test error {test['error']:.2f} %, "
+        f"{test['differ']:,} of {test['images']:,} predictions differ"
+    )
 
 
 def duration(seconds: float) -> str:

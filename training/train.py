@@ -16,6 +16,7 @@ from results.record import Record
 from .errors import StoppedEarlyError
 from .evaluation import measure
 from .loggers import finish_wandb, mirror
+from .packing import pack
 from .precision import check_precision, float32_products
 from .recording import add_outcome, new_record, save_failed, save_finished
 from .run import Run
@@ -32,7 +33,8 @@ def train(run: Run, callbacks: Sequence[pl.Callback] = (), command: str | None =
     if not run.config.rerun and (done := run.finished()):
         print(f"skipped, the record exists (rerun=true trains again): {run.record_path}", flush=True)
         return done
-    check_writable(run.record_path)
+    for path in (run.record_path, *run.packed_paths):
+        check_writable(path)
     with run.held(), float32_products(run.config.precision):
         return _train(run, callbacks, command)
 
@@ -78,12 +80,13 @@ def _train(run: Run, callbacks: Sequence[pl.Callback], command: str | None) -> R
 def conclude(training: Training) -> None:
     """Measures the chosen weights, fills the record and writes it, where the run had all its epochs."""
     measure(training)
+    packed = pack(training) if training.run.config.test else None
     add_outcome(training)
     epochs, planned = len(training.history.rows), training.run.config.epochs
     if epochs < planned:
         print(f"stopped after epoch {epochs} of {planned} by a callback: no record is written")
     else:
-        save_finished(training)
+        save_finished(training, packed)
     try:
         mirror(training.record, training.trainer.loggers)
     except Exception as error:  # the record is the source, and it is written

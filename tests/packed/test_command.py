@@ -8,8 +8,9 @@ from PIL import Image
 import packed
 from datamodules import DATASETS
 from datamodules.digits import Config, Digits
-from packed.__main__ import human, main
+from packed.__main__ import main
 from packed.fold import fold
+from packed.sizes import compared, human
 
 
 @pytest.fixture(scope="module")
@@ -125,3 +126,4 @@ def test_a_folder_that_does_not_fit_is_refused(make, path, tmp_path, capsys):
 
 def test_sizes_are_told_in_three_digits():
     assert [human(n) for n in (1000, 42_000, 1_300_000, 56_000_000)] == ["0.977 KiB", "41 KiB", "1.24 MiB", "53.4 MiB"]
+    assert compared(42_000, 1_150_000) == "41 KiB (fp32 1.1 MiB, 27.4× smaller)"

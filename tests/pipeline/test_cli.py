@@ -184,17 +184,19 @@ def test_help_names_everything(command):
     assert "???" not in outcome.out
 
 
-def test_one_run_leaves_its_record_and_its_weights_alone(command, tmp_path):
+def test_one_run_leaves_its_record_and_its_net_alone(command, tmp_path):
     outcome = command()
     assert outcome.status == 0
     (record,) = (tmp_path / "runs/ste").iterdir()
-    assert set(listing(tmp_path)) == {f"runs/ste/{record.name}", f"outputs/{record.stem}/weights.pt"}
+    nets = {f"outputs/{record.stem}/{name}" for name in ("weights.pt", "packed.safetensors")}
+    assert set(listing(tmp_path)) == {f"runs/ste/{record.name}"} | nets
     content = load(record)
     assert content.command.startswith("python run.py dataset=digits net=tiny epochs=2 ")
     for text in (
         f"validation error   {content.validation['error']:.2f} %",
         f"test error         {content.test['error']:.2f} %",
         "binarization gap   +0.00 points (binary weights, binary activations)",
+        f"test error {content.test['error']:.2f} %, 0 of 359 predictions differ",
         str(record),
     ):
         assert text in outcome.out
@@ -217,6 +219,8 @@ def test_a_grid_skips_what_is_there_and_says_so(command, tmp_path):
     ]  # fmt: skip
     assert {r.command.split()[-1] for r in records} == {"seed=0", "seed=1"}  # of the job, not of the grid
     weights = {f"outputs/{record.run_id}/weights.pt" for record in records}
+    weights |= {f"outputs/{r.run_id}/packed.safetensors" for r in records if "refused" not in r.packed}
+    assert len(weights) == 6  # the real nets cannot be packed
     others = {name for name in listing(tmp_path) if not name.startswith("runs/")}
     assert others == weights | {"outputs/multirun.yaml"}  # that one is Hydra's
 

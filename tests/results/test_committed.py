@@ -22,6 +22,7 @@ ELSEWHERE = {  # settings that are no part of a record
     "results_dir": "results/runs",
     "output_dir": "outputs",
     "save_weights": True,
+    "packed_dir": None,
     "checkpoint_seconds": 30.0,
     "rerun": False,
 }

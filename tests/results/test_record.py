@@ -85,6 +85,7 @@ NO_MATTER = [
     {"results_dir": "elsewhere"},
     {"output_dir": "elsewhere"},
     {"save_weights": False},
+    {"packed_dir": "elsewhere"},
     {"checkpoint_seconds": 1.0},
     {"rerun": True},
 ]

@@ -31,6 +31,7 @@ def comparable(path: Path) -> dict:
         del content[key]
     content["environment"] = {k: v for k, v in content["environment"].items() if k not in ("commit", "dirty")}
     content["cost"] = {}
+    content["packed"] = {k: v for k, v in content["packed"].items() if k not in ("images_per_second", "seconds")}
     content["curves"] = {k: v for k, v in content["curves"].items() if k not in ("seconds", "elapsed")}
     return content
 
@@ -90,7 +91,7 @@ def test_sigkill_and_again(method, command, configure, overrides, tmp_path):
     )
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours), f"killed after checkpoint {after}"
-    assert sorted(p.name for p in folder.iterdir()) == ["weights.pt"]
+    assert sorted(p.name for p in folder.iterdir()) == ["packed.safetensors", "weights.pt"]
 
 
 class KilledError(Exception):
@@ -202,7 +203,7 @@ def test_temporary_files_of_a_killed_process_are_removed(interrupted):
     stale = checkpoint.with_name(".k1ll3d.tmp")
     stale.write_bytes(b"half a checkpoint")
     train(run)
-    assert [p.name for p in checkpoint.parent.iterdir()] == ["weights.pt"]
+    assert sorted(p.name for p in checkpoint.parent.iterdir()) == ["packed.safetensors", "weights.pt"]
     assert not stale.exists()
 
 

@@ -11,6 +11,9 @@ def test_names_follow_from_the_configuration(configure, tmp_path):
     assert run.failed_path == tmp_path / "r/real" / f"{run.id}.failed.json"
     assert run.checkpoint == tmp_path / "o" / run.id / "last.ckpt"
     assert run.weights == tmp_path / "o" / run.id / "weights.pt"
+    assert run.packed_paths == [tmp_path / "o" / run.id / "packed.safetensors"]
+    kept = configure("method=real", f"packed_dir={tmp_path}/p", "save_weights=false")
+    assert kept.packed_paths == [tmp_path / "p/real" / f"{run.id}.safetensors"]
 
 
 def test_a_held_run_is_refused_and_free_again_afterwards(configure):

@@ -185,7 +185,8 @@ def test_what_is_left_beside_the_record(configure, tmp_path, save_weights):
     run = configure(f"save_weights={save_weights}", "checkpoint_seconds=0")
     record = train(run)
     left = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
-    weights = {f"outputs/{record.run_id}/weights.pt"} if save_weights == "true" else set()
+    names = ("weights.pt", "packed.safetensors") if save_weights == "true" else ()
+    weights = {f"outputs/{record.run_id}/{name}" for name in names}
     assert left == {f"runs/ste/{record.run_id}.json"} | weights
     if not weights:
         assert not (tmp_path / "outputs" / record.run_id).exists()

@@ -1,0 +1,150 @@
+"""What a run says of its packed net, against the file that it leaves and the weights that it keeps."""
+
+import numpy as np
+import pytest
+import torch
+
+import packed
+from methods import METHODS
+from packed.operations import Threshold
+from results.record import Record, load
+from training import packing
+from training.packing import pack
+from training.summary import packed_text
+from training.train import conclude, train
+
+
+def predictions(training, split):
+    loader = training.data.test_dataloader() if split == "test" else training.data.val_dataloader()
+    method = training.method.eval()
+    with torch.no_grad():
+        return (
+            np.concatenate([method.predict(x).argmax(1).numpy() for x, _ in loader]),
+            loader.labels.numpy(),
+            loader.images.numpy(),
+        )
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "real"])
+def test_the_packed_net_of_every_method_is_the_trained_one(method, configure, assemble):
+    training = assemble(configure(f"method={method}", "epochs=2", "limit_train=300"))
+    training.fit()
+    conclude(training)
+    record = load(training.run.record_path)
+    net = packed.load(training.run.packed_paths[0])
+    assert net.info["run_id"] == record.run_id
+    assert record.packed["bytes"] == training.run.packed_paths[0].stat().st_size
+    assert record.packed["float32_bytes"] == net.info["float32_bytes"]
+    for split in ("validation", "test"):
+        expected, labels, images = predictions(training, split)
+        found = packed.engine(net).predict(images)
+        np.testing.assert_array_equal(found, expected)
+        assert record.packed[split] == {
+            "error": pytest.approx(100 * (found != labels).mean(), rel=1e-6),
+            "images": len(labels),
+            "differ": 0,
+            "differences": [],
+        }
+        assert record.packed[split]["error"] == pytest.approx(getattr(record, split)["error"], abs=1e-4)
+    assert record.packed["images_per_second"] > 0
+    assert record.packed["seconds"] > 0
+
+
+@pytest.mark.parametrize(
+    "scaling", ["binary", "unit", "standardize", "lcn", "[constants,mean,sd]"], ids=lambda s: s.strip("[").split(",")[0]
+)
+def test_every_scaling_reaches_the_packed_net(scaling, configure, assemble):
+    settings = ["dataset.scaling=constants", "dataset.mean=[0.3]", "dataset.sd=[0.4]"]
+    settings = settings if scaling[0] == "[" else [f"dataset.scaling={scaling}"]
+    training = assemble(configure(*settings, "epochs=1"))
+    training.fit()
+    conclude(training)
+    record = load(training.run.record_path)
+    assert record.packed["test"]["differ"] == 0
+    net = packed.load(training.run.packed_paths[0])
+    assert net.input.takes_pixels == (scaling != "lcn")
+    assert net.input.kind == ("signs" if scaling == "binary" else "real")
+    if net.input.takes_pixels:
+        expected, _, images = predictions(training, "test")
+        np.testing.assert_array_equal(packed.engine(net).predict(images), expected)
+
+
+def test_predictions_that_differ_are_counted_and_told(configure, assemble, monkeypatch):
+    training = assemble(configure("epochs=1"))
+    training.fit()
+    whole = packing.fold
+
+    def broken(*arguments, **more):
+        net = whole(*arguments, **more)
+        first = next(o for o in net.operations if isinstance(o, Threshold))
+        first.threshold[:] = np.abs(first.threshold).max()
+        return net
+
+    monkeypatch.setattr(packing, "fold", broken)
+    conclude(training)
+    record = load(training.run.record_path)
+    expected, labels, images = predictions(training, "test")
+    found = packed.engine(packed.load(training.run.packed_paths[0])).predict(images)
+    differing = np.flatnonzero(found != expected)
+    test = record.packed["test"]
+    assert test["differ"] == len(differing) > 10
+    assert test["error"] == pytest.approx(100 * (found != labels).mean(), rel=1e-6)
+    assert len(test["differences"]) == 10
+    for text, index in zip(test["differences"], differing, strict=False):
+        assert text.startswith(f"{index}: {expected[index]} trained, {found[index]} packed; ")
+        assert "signs of layer 3 differ" in text
+
+
+def test_a_net_that_cannot_be_packed_says_why(configure):
+    record = train(configure("method=real", "epochs=1"))
+    assert record.packed == {
+        "refused": "layer 0 (BinaryConv2d) has real weights, and so has every other: there is nothing to pack"
+    }
+    assert packed_text(record.packed).startswith("no: layer 0 (BinaryConv2d) has real weights")
+
+
+def test_a_failure_of_packing_does_not_lose_the_run(configure, assemble, monkeypatch, capsys):
+    def fails(*arguments, **more):
+        raise RuntimeError("a bug\nof two lines")
+
+    training = assemble(configure("epochs=1"))
+    training.fit()
+    monkeypatch.setattr(packing, "fold", fails)
+    conclude(training)
+    assert load(training.run.record_path).packed == {"refused": "RuntimeError: a bug of two lines"}
+    assert "packed: RuntimeError: a bug of two lines" in capsys.readouterr().err
+
+
+def test_a_run_without_a_test_packs_nothing(configure, tmp_path):
+    run = configure("epochs=1", "test=false", f"packed_dir={tmp_path}/kept")
+    assert train(run).packed == {}
+    assert not any(path.exists() for path in run.packed_paths)
+
+
+def test_packed_nets_are_kept_where_asked(configure, tmp_path):
+    run = configure("epochs=1", f"packed_dir={tmp_path}/kept", "save_weights=false")
+    record = train(run)
+    (path,) = (tmp_path / "kept").rglob("*.safetensors")
+    assert path == tmp_path / "kept/ste" / f"{record.run_id}.safetensors"
+    assert not run.folder.exists()
+
+
+def test_records_from_before_have_no_packed_net():
+    fields = {"run_id": "x", "status": "done", "created": "now", "command": "c", "config": {}, "environment": {}}
+    assert Record(**fields).packed == {}
+
+
+def test_the_summary_is_one_line():
+    record = {"bytes": 42_000, "float32_bytes": 1_150_000, "test": {"error": 2.789, "images": 10_000, "differ": 0}}
+    text = "41 KiB (fp32 1.1 MiB, 27.4× smaller), test error 2.79 %, 0 of 10,000 predictions differ"
+    assert packed_text(record) == text
+
+
+def test_the_reference_engine_packs_small_nets(configure, assemble, monkeypatch):
+    training = assemble(configure("epochs=1"))
+    training.fit()
+    training.data.setup("test")
+    for least, name in ((1e12, "reference"), (0, "fast")):
+        monkeypatch.setattr(packing, "FAST_FROM", least)
+        pack(training)
+        assert training.record.packed["engine"] == name
