@@ -11,7 +11,7 @@ from configs.schema import RunConfig
 from configs.settings import describe, setting
 
 SPACES = Path(__file__).parent / "spaces"
-SAMPLERS = ("tpe", "random", "grid")
+SAMPLERS = ("tpe", "random", "qmc", "grid")
 PRUNERS = ("median", "halving", "none")
 
 

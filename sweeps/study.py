@@ -80,7 +80,9 @@ class Sweep:
                 study_name=self.name,
                 storage=storage,
                 load_if_exists=True,
-                sampler=make_sampler(self.config.sampler, self.config.search_seed, self.grid, self.first),
+                sampler=make_sampler(
+                    self.config.sampler, self.config.search_seed, self.space.tuned, self.first, self.grid
+                ),
                 pruner=make_pruner(self.config.pruner, self.config.epochs),
             )
         one_disk = file_of(self.url) is not None
