@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 from configs.schema import CONFIGS, register, resolve
 from training.command_line import command_line, job
 
+from .devices import own_gpu
 from .settings import SPACES, SweepConfig, given, register_schemas, settings_text
 
 
@@ -29,7 +30,8 @@ def app(config: DictConfig) -> float | None:
         settings = resolve(config)
         assert isinstance(settings, SweepConfig)
         sweep = make_sweep(settings, given())
-        sweep.run()
+        with own_gpu(settings.device):
+            sweep.run()
         print(sweep.conclude(), flush=True)
         best = sweep.best()
         return best.value if best else None

@@ -74,9 +74,9 @@ class Grid(Listed):
 
 
 class Quasirandom(Listed):
-    """Trial n has point n of a Sobol sequence in [0, 1)^d, scrambled by `seed` (Optuna's QMCSampler), one coordinate for
-    each tuned setting, mapped to its values by `from_unit`: any number of trials covers the space evenly. Trial 0 has
-    the values `first` in place of point 0 where they lie in the space.
+    """Trial n has point n of a Sobol sequence in [0, 1)^d, scrambled by `seed` (Optuna's QMCSampler): one coordinate
+    for each tuned setting, mapped to its values by `from_unit`. Any number of trials covers the space evenly. Trial 0
+    has the values `first` in place of point 0 where they lie in the space.
 
     What a trial tries depends on (seed, n) only: the points are drawn from a study of their own, in memory."""
 
