@@ -45,6 +45,7 @@ class SuiteConfig(SweepConfig):
     configurations: str | None = setting(None, "suite whose replicates' configurations are run; null: own searches")
     trials_dir: str = setting("results/trials", "where a table of each search goes")
     methods: list[str] = field(default_factory=list, metadata={"help": "which methods; []: all"})
+    hours: float | None = setting(None, "in place of a suite: plan for so many hours of one process", above=0)
     plan: bool = setting(False, "only show what is left, and how long it will take")
 
 

@@ -3,6 +3,8 @@
 python -m sweeps.suite suite=mnist                  does what is left of configs/suite/mnist.yaml
 python -m sweeps.suite suite=mnist plan=true        shows what is left, and about how long it will take
 python -m sweeps.suite suite=mnist methods=[ste]    one method of it; any setting of the suite as name=value
+python -m sweeps.suite dataset=folder data_dir=… net=vgg net.width=32 methods=[ste,bop] hours=6
+                                                    a question of your own: planned for six hours of one process
 
 A method appears in every suite once it is registered. One without a search space runs with its defaults, and is shown
 as untuned. In replicate r the split and the search have seed r, the trials seed 1000 r, and the runs of what the search
@@ -33,6 +35,7 @@ from .settings import SuiteConfig, given, register_schemas, settings_text
 @hydra.main(version_base="1.3", config_path=CONFIGS, config_name="suite")
 def app(config: DictConfig) -> None:
     from .plan import table  # here, so that a mistyped word is refused before torch is loaded
+    from .question import plan_question
     from .replicate import make_replicates
     from .workers import at_work, count_at_work
 
@@ -40,11 +43,18 @@ def app(config: DictConfig) -> None:
         settings = resolve(config)
         assert isinstance(settings, SuiteConfig)
         suite = HydraConfig.get().runtime.choices["suite"]
-        if not suite:
-            raise UserError(f"say which suite: suite={' | '.join(suites())}")
+        if suite and settings.hours:
+            raise UserError(
+                f"hours={settings.hours:g} is for a question of your own, and suite={suite} has its own plan"
+            )
+        if settings.hours:
+            settings, text = plan_question(settings, settings.hours, given())
+            print(text, flush=True)
+        elif not suite:
+            raise UserError(f"say which suite: suite={' | '.join(suites())}; or hours=… for a question of your own")
         settings.label = settings.label or suite
         replicates = make_replicates(settings, given())
-        title = f"suite {suite}: {settings.epochs} epochs, {_design(settings)}"
+        title = f"suite {settings.label}: {settings.epochs} epochs, {_design(settings)}"
         workers = worker_folder(settings)
         if settings.plan:
             print(table(replicates, title, count_at_work(workers)), flush=True)

@@ -200,8 +200,8 @@ def test_a_worker_with_other_code_is_refused_in_one_line(settings, call, tmp_pat
         outcome = call(suite, *few, *words)
         assert outcome.status == 2
         assert re.fullmatch(
-            r"error: [^\n]+ was begun with other code \((commit|code) [^\n]+; this is commit ffffffffff with changes\): "
-            r"go on with that code or with other_code=true, [^\n]+\n",
+            r"error: [^\n]+ was begun with other code \((commit|code) [^\n]+; this is commit ffffffffff with changes"
+            r"\): go on with that code or with other_code=true, [^\n]+\n",
             outcome.err,
         )
     assert not records_in(tmp_path / "runs")
