@@ -24,13 +24,15 @@ from .settings import SPACES, SweepConfig, given, register_schemas, settings_tex
 @hydra.main(version_base="1.3", config_path=CONFIGS, config_name="sweep")
 def app(config: DictConfig) -> float | None:
     """One sweep. Returns the lowest validation error in %, None where other processes are still at it."""
+    from training.data import keep_data
+
     from .study import make_sweep  # here, so that a mistyped word is refused before torch is loaded
 
     with job():
         settings = resolve(config)
         assert isinstance(settings, SweepConfig)
         sweep = make_sweep(settings, given())
-        with own_gpu(settings.device):
+        with own_gpu(settings.device), keep_data():
             sweep.run()
         print(sweep.conclude(), flush=True)
         best = sweep.best()

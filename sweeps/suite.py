@@ -34,6 +34,8 @@ from .settings import SuiteConfig, given, register_schemas, settings_text
 
 @hydra.main(version_base="1.3", config_path=CONFIGS, config_name="suite")
 def app(config: DictConfig) -> None:
+    from training.data import keep_data
+
     from .plan import table  # here, so that a mistyped word is refused before torch is loaded
     from .question import plan_question
     from .replicate import make_replicates
@@ -59,7 +61,7 @@ def app(config: DictConfig) -> None:
         if settings.plan:
             print(table(replicates, title, count_at_work(workers)), flush=True)
             return
-        with at_work(workers), own_gpu(settings.device):
+        with at_work(workers), own_gpu(settings.device), keep_data():
             print(table(replicates, title, count_at_work(workers)), flush=True)
             while sum(
                 replicate.work() for replicate in replicates

@@ -6,6 +6,7 @@ import platform
 import resource
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,10 @@ def environment(device: torch.device) -> dict[str, Any]:
     }
 
 
+@cache
 def commit() -> tuple[str | None, bool | None]:
-    """The commit of the code, and whether there are changes beside it; None where git does not tell. Records and tuned
-    files are results, not code, and a record has all its settings."""
+    """The commit of the code, and whether there are changes beside it, as this process first finds them; None where
+    git does not tell. Records and tuned files are results, not code, and a record has all its settings."""
     name = _git("rev-parse", "HEAD")
     return name, bool(_git("status", "--porcelain", "--", ".", *RESULTS)) if name else None
 
