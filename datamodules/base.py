@@ -1,5 +1,6 @@
 """What all data sets share: settings, the three splits, tensors on the device, loaders, and a fingerprint."""
 
+import copy
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,6 +138,19 @@ class DataModule(pl.LightningDataModule):
 
     def test_dataloader(self) -> Batches:
         return self._loaders["test"]
+
+    def for_run(self, seed: int, batch_size: int) -> "DataModule":
+        """The same data for another run: its training and validation sets are these, not copies of them."""
+        other = copy.copy(self)
+        other.trainer, other.seed, other.batch_size = None, seed, batch_size
+        other.sizes = self.sizes | {"test": None}
+        other._loaders = {name: loader for name, loader in self._loaders.items() if name != "test"}
+        other._loaders["train"] = self._loaders["train"].for_run(seed, batch_size)
+        return other
+
+    def bytes(self) -> int:
+        """Of all images and labels that were read."""
+        return sum(loader.bytes() for loader in self._loaders.values())
 
     def _setup_train(self) -> None:
         official = self.read_train()

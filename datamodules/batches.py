@@ -1,5 +1,6 @@
 """Batches of a data set that lies whole in memory: seeded order, augmentation and scaling of a batch at a time."""
 
+import copy
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -42,6 +43,15 @@ class Batches:
         self._padding = 0 if augment == "none" else CROP_PADDING
         self._images = F.pad(images, (self._padding,) * 4).contiguous()
         self._windows = _windows(self._images, images.shape[2], images.shape[3])
+
+    def for_run(self, seed: int, batch_size: int) -> "Batches":
+        """The same examples with another order, for training."""
+        other = copy.copy(self)
+        other.seed, other.batch_size, other.epoch = seed, batch_size, 0
+        return other
+
+    def bytes(self) -> int:
+        return self._images.nbytes + self.labels.nbytes
 
     def set_epoch(self, epoch: int) -> None:
         """The epoch of the iterators whose first batch is yet to come."""

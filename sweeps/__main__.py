@@ -17,19 +17,23 @@ from omegaconf import DictConfig
 from configs.schema import CONFIGS, register, resolve
 from training.command_line import command_line, job
 
+from .devices import own_gpu
 from .settings import SPACES, SweepConfig, given, register_schemas, settings_text
 
 
 @hydra.main(version_base="1.3", config_path=CONFIGS, config_name="sweep")
 def app(config: DictConfig) -> float | None:
     """One sweep. Returns the lowest validation error in %, None where other processes are still at it."""
+    from training.data import keep_data
+
     from .study import make_sweep  # here, so that a mistyped word is refused before torch is loaded
 
     with job():
         settings = resolve(config)
         assert isinstance(settings, SweepConfig)
         sweep = make_sweep(settings, given())
-        sweep.run()
+        with own_gpu(settings.device), keep_data():
+            sweep.run()
         print(sweep.conclude(), flush=True)
         best = sweep.best()
         return best.value if best else None

@@ -4,11 +4,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import optuna
 from optuna import Study
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, QMCSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial
+
+from .space import from_unit
 
 
 class Seeded(BaseSampler):
@@ -44,11 +47,11 @@ class Seeded(BaseSampler):
         self.sampler.after_trial(study, trial, state, values)
 
 
-class Grid(BaseSampler):
-    """Trial n has point n of the grid."""
+class Listed(BaseSampler):
+    """Trial n has point n of a list."""
 
-    def __init__(self, grid: list[dict[str, Any]]) -> None:
-        self.grid = grid
+    def point(self, number: int) -> Mapping[str, Any]:
+        raise NotImplementedError
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return {}
@@ -59,7 +62,40 @@ class Grid(BaseSampler):
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        return self.grid[trial.number][param_name]
+        return self.point(trial.number)[param_name]
+
+
+class Grid(Listed):
+    def __init__(self, grid: list[dict[str, Any]]) -> None:
+        self.grid = grid
+
+    def point(self, number: int) -> Mapping[str, Any]:
+        return self.grid[number]
+
+
+class Quasirandom(Listed):
+    """Trial n has point n of a Sobol sequence in [0, 1)^d, scrambled by `seed` (Optuna's QMCSampler): one coordinate
+    for each tuned setting, mapped to its values by `from_unit`. Any number of trials covers the space evenly. Trial 0
+    has the values `first` in place of point 0 where they lie in the space.
+
+    What a trial tries depends on (seed, n) only: the points are drawn from a study of their own, in memory."""
+
+    def __init__(self, tuned: Mapping[str, BaseDistribution], seed: int, first: Mapping[str, Any]) -> None:
+        self.tuned = tuned
+        self.unit: dict[str, BaseDistribution] = {name: FloatDistribution(0, 1) for name in tuned}
+        self.source = optuna.create_study(sampler=QMCSampler(scramble=True, seed=seed))
+        # QMCSampler takes the space from the study's first trial, which is no point of the sequence
+        start = optuna.trial.create_trial(params=dict.fromkeys(tuned, 0.5), distributions=self.unit, value=0)
+        self.source.add_trial(start)
+        self.first = {name: first[name] for name in tuned if contains(tuned[name], first.get(name))}
+        self.points: list[dict[str, Any]] = []
+
+    def point(self, number: int) -> Mapping[str, Any]:
+        while len(self.points) <= number:
+            unit = self.source.ask(self.unit).params
+            point = {name: from_unit(values, unit[name]) for name, values in self.tuned.items()}
+            self.points.append(point if self.points else point | self.first)
+        return self.points[number]
 
 
 def contains(values: BaseDistribution, value: Any) -> bool:
@@ -69,10 +105,18 @@ def contains(values: BaseDistribution, value: Any) -> bool:
     return value is not None and values.low <= value <= values.high
 
 
-def make_sampler(name: str, seed: int, grid: list[dict[str, Any]], first: Mapping[str, Any]) -> BaseSampler:
-    """A grid is tried in its order; other searches begin with `first`."""
+def make_sampler(
+    name: str,
+    seed: int,
+    tuned: Mapping[str, BaseDistribution],
+    first: Mapping[str, Any],
+    grid: list[dict[str, Any]],
+) -> BaseSampler:
+    """A grid is tried in its order; searches of the distributions `tuned` begin with the values `first`."""
     if name == "grid":
         return Grid(grid)
+    if name == "qmc":
+        return Quasirandom(tuned, seed, first)
     if name == "random":
         return Seeded(lambda seed: RandomSampler(seed=seed), seed, first)
     # the constant liar counts what other workers are trying as bad, so that they do not all try the same

@@ -11,7 +11,7 @@ from configs.schema import RunConfig
 from configs.settings import describe, setting
 
 SPACES = Path(__file__).parent / "spaces"
-SAMPLERS = ("tpe", "random", "grid")
+SAMPLERS = ("tpe", "random", "qmc", "grid")
 PRUNERS = ("median", "halving", "none")
 
 
@@ -30,15 +30,23 @@ class SweepConfig(RunConfig):
     tuned_dir: str | None = setting(None, "where the best configuration goes; null: configs/tuned")
     label: str | None = setting(None, "its folder there; null: the data set, or the suite")
     takeover: bool = setting(False, "also go on with trials that other machines left (only once they have stopped)")
+    other_code: bool = setting(False, "also go on with a study that other code began; its records name both commits")
 
 
 @dataclass
 class SuiteConfig(SweepConfig):
-    """Every method: tuned with the same trials and epochs, then run with the same seeds."""
+    """Every method in several replicates, each with a split, a search and runs of its own (configs/replicates.py)."""
 
+    replicates: int = setting(6, "times that split, search and seeds are drawn anew for each method", low=1, high=999)
+    trials: int = setting(8, "of each search; failed ones count", low=1)
+    runs: int = setting(2, "of what a search chose, each with another seed; these are tested", low=1, high=999)
+    sampler: str = setting("qmc", "how the next trial is chosen", choices=SAMPLERS)
+    pruner: str = setting("none", "which trials end early, by their validation error per epoch", choices=PRUNERS)
+    configurations: str | None = setting(None, "suite whose replicates' configurations are run; null: own searches")
+    trials_dir: str = setting("results/trials", "where a table of each search goes")
     methods: list[str] = field(default_factory=list, metadata={"help": "which methods; []: all"})
-    seeds: list[int] = field(default_factory=list, metadata={"help": "of the runs that are tested"})
-    plan: bool = setting(False, "only show what is left")
+    hours: float | None = setting(None, "in place of a suite: plan for so many hours of one process", above=0)
+    plan: bool = setting(False, "only show what is left, and how long it will take")
 
 
 def register_schemas() -> None:

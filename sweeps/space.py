@@ -138,9 +138,26 @@ def _points(values: BaseDistribution, count: int) -> list[Any]:
     if isinstance(values, CategoricalDistribution):
         return list(values.choices)
     assert isinstance(values, FloatDistribution | IntDistribution)
-    low, high = values.low, values.high
-    steps = [k / (count - 1) for k in range(1, count - 1)]
-    inner = [low * (high / low) ** t if values.log else low + (high - low) * t for t in steps]
+    inner = [_at(values, k / (count - 1)) for k in range(1, count - 1)]
     if isinstance(values, IntDistribution):
         inner = [round(value) for value in inner]
-    return sorted({low, high, *inner})
+    return sorted({values.low, values.high, *inner})
+
+
+def _at(values: FloatDistribution | IntDistribution, share: float) -> float:
+    """The value at `share` (0..1) of the way from low to high, on the setting's scale."""
+    low, high = values.low, values.high
+    return low * (high / low) ** share if values.log else low + (high - low) * share
+
+
+def from_unit(values: BaseDistribution, unit: float) -> Any:
+    """The value for a number in [0, 1): uniform numbers give values uniform on the scale, all whole numbers of a linear
+    range and all choices equally likely."""
+    if isinstance(values, CategoricalDistribution):
+        return values.choices[int(unit * len(values.choices))]
+    if isinstance(values, IntDistribution):
+        # whole number n stands for the values from n − ½ to n + ½
+        edges = FloatDistribution(values.low - 0.5, values.high + 0.5, log=values.log)
+        return min(max(round(_at(edges, unit)), values.low), values.high)
+    assert isinstance(values, FloatDistribution)
+    return min(max(_at(values, unit), values.low), values.high)

@@ -2,6 +2,8 @@
 
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import optuna
@@ -39,8 +41,18 @@ def lock_folder(url: str, study: str, folder: Path) -> Path:
     return file.with_name(f"{file.name}.locks") / study if file else folder / "locks"
 
 
+_opened: dict[tuple[int, str], BaseStorage] = {}  # by process: a suite has many studies in one storage
+
+
+def exists(url: str) -> bool:
+    """Whether the storage is there already; of a server nobody knows before it is asked."""
+    file = file_of(url)
+    return file is None or file.exists()
+
+
 def open_storage(url: str, locks: Path) -> BaseStorage:
-    """Opens the storage, and makes it where it is new: one process at a time, as two would make the same tables.
+    """Opens the storage, once in a process, and makes it where it is new: one process at a time, as two would make the
+    same tables.
 
     UserError for a URL of no known kind, a missing driver, and a storage that cannot be opened."""
     file = file_of(url)
@@ -49,16 +61,34 @@ def open_storage(url: str, locks: Path) -> BaseStorage:
             raise ArgumentError("unknown kind")
     except ArgumentError as error:
         raise UserError(f"storage={url} is not valid: {STORAGES}") from error
+    key = (os.getpid(), url)
     try:
         locks.mkdir(parents=True, exist_ok=True)
-        with FileLock(locks / "open"):
-            if file and url.startswith("journal:"):
-                return JournalStorage(JournalFileBackend(os.fspath(file)))
-            if file:
-                return RDBStorage(url, engine_kwargs={"connect_args": {"timeout": SQLITE_PATIENCE}})
-            return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})  # a server drops connections in long trials
+        if key not in _opened or not exists(url):
+            with FileLock(locks.parent / "open" if file else locks / "open"):
+                _opened[key] = _open(url, file)
+        return _opened[key]
     except ImportError as error:
         cause = error.__cause__ or error.__context__ or error
         raise UserError(f"storage={shown(url)} needs a driver that is not installed: {cause}") from error
     except (OSError, SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         raise UserError(f"storage={shown(url)} cannot be opened: {' '.join(str(error).split())}") from error
+
+
+def _open(url: str, file: Path | None) -> BaseStorage:
+    if file and url.startswith("journal:"):
+        return JournalStorage(JournalFileBackend(os.fspath(file)))
+    if file:
+        return RDBStorage(url, engine_kwargs={"connect_args": {"timeout": SQLITE_PATIENCE}})
+    return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})  # a server drops connections in long trials
+
+
+@contextmanager
+def writing(url: str) -> Iterator[None]:
+    """UserError, in one line, where the storage cannot be written or read: a full disk, a server that is gone."""
+    try:
+        yield
+    except (OSError, SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else None
+        text = str(getattr(cause, "orig", None) or cause or error)
+        raise UserError(f"storage={shown(url)} fails: {' '.join(text.split())}") from error

@@ -10,6 +10,7 @@ import json
 import shutil
 import sys
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,10 +30,12 @@ from training.run import Run
 from training.selection import lowest
 from training.train import train
 
+from .code import check_code, code
 from .sampling import make_pruner, make_sampler
 from .settings import SPACES, SweepConfig, run_config
 from .space import Space, load_space
-from .storage import file_of, lock_folder, open_storage, shown
+from .storage import exists, file_of, lock_folder, open_storage, shown, writing
+from .trial_table import STATES
 from .tuned import TUNED, command_of, write_tuned
 from .workers import TrialQueue, trials_of
 
@@ -42,14 +45,18 @@ NOT_FOR_A_SWEEP = {
     "results_dir": "records of trials lie in output_dir/sweeps, apart from those of the tables",
     "save_weights": "weights of trials are not kept",
 }
-STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
+CODE = "code"  # attribute of a study: what began it
 
 
 class Sweep:
     """The study of `config.method` with the search space `space`; settings that the command line gave win over those
-    that the space fixes. Its name is a hash of all that decides what is tried, but for the number of trials."""
+    that the space fixes. Its name is a hash of all that decides what is tried, but for the number of trials.
 
-    def __init__(self, config: SweepConfig, space: Space, given: dict[str, str] | None = None) -> None:
+    path: where the best configuration goes; null: <tuned_dir>/<label>/<method>.yaml."""
+
+    def __init__(
+        self, config: SweepConfig, space: Space, given: dict[str, str] | None = None, path: Path | None = None
+    ) -> None:
         fixed = {name: value for name, value in space.fixed.items() if f"method.{name}" not in (given or {})}
         self.config, self.space = config, space
         self.base = run_config(config, method=replace(config.method, **fixed), test=False, rerun=False)
@@ -59,7 +66,7 @@ class Sweep:
         self.name = self._name()
         self.folder = Path(config.output_dir) / "sweeps" / self.name
         self.url = config.storage or f"sqlite:///{config.output_dir}/sweeps/optuna.db"
-        self.path = Path(config.tuned_dir or TUNED, config.label or config.dataset.name, f"{config.method.name}.yaml")
+        self.path = path or tuned_path(config, f"{config.method.name}.yaml")
 
     def _name(self) -> str:
         """`<dataset>-<net>-<method>-<hash>`."""
@@ -72,19 +79,35 @@ class Sweep:
         return f"{self.base.dataset.name}-{self.base.net.name}-{self.base.method.name}-{digest}"
 
     def open(self) -> None:
-        """Opens the study, and makes it where it is new. UserError where the storage cannot be opened."""
+        """Opens the study, and makes it where it is new. UserError where the storage cannot be opened, OtherCodeError
+        where other code began the study."""
         locks = lock_folder(self.url, self.name, self.folder)
         storage = open_storage(self.url, locks)
-        with FileLock(locks / "open"):
+        with writing(self.url), FileLock(locks / "open"):
             self.study = optuna.create_study(
                 study_name=self.name,
                 storage=storage,
                 load_if_exists=True,
-                sampler=make_sampler(self.config.sampler, self.config.search_seed, self.grid, self.first),
+                sampler=make_sampler(
+                    self.config.sampler, self.config.search_seed, self.space.tuned, self.first, self.grid
+                ),
                 pruner=make_pruner(self.config.pruner, self.config.epochs),
             )
+            if CODE not in self.study.user_attrs:
+                self.study.set_user_attr(CODE, code())
+        check_code(f"study {self.name}", self.study.user_attrs[CODE], self.config.other_code)
         one_disk = file_of(self.url) is not None
         self.queue = TrialQueue(self.study, self.total, self._suggest, locks, one_disk, self.config.takeover)
+
+    def find(self) -> bool:
+        """Opens the study to look at it, where there is one. UserError where the storage cannot be opened."""
+        if not exists(self.url):
+            return False
+        storage = open_storage(self.url, lock_folder(self.url, self.name, self.folder))
+        with writing(self.url), suppress(KeyError):
+            self.study = optuna.load_study(study_name=self.name, storage=storage)
+            return True
+        return False
 
     def run(self) -> int:
         """Runs trials until the study has all of them, and returns how many this process ran; other processes may be
@@ -100,13 +123,14 @@ class Sweep:
             dynamic_ncols=True,
         ) as bar:
             while True:
-                self._show(bar)
-                with self.queue.next() as trial:
-                    if trial is None:
-                        return count
-                    self._run(trial)
-                    count += 1
-                tqdm.write(self._line(trial.number), file=sys.stdout)
+                with writing(self.url):
+                    self._show(bar)
+                    with self.queue.next() as trial:
+                        if trial is None:
+                            return count
+                        self._run(trial)
+                        count += 1
+                    tqdm.write(self._line(trial.number), file=sys.stdout)
 
     # one trial
 
@@ -130,7 +154,8 @@ class Sweep:
         known = self.study.get_trials(deepcopy=False)[trial.number]
         run = self.trial_run(known)
         try:
-            record = train(run, [Report(trial, known.intermediate_values)], command_of(run.config))
+            report = Report(trial, known.intermediate_values, self.url)
+            record = train(run, [report], command_of(run.config))
         except StoppedEarlyError:
             self.study.tell(trial, state=TrialState.PRUNED)
         except UserError:
@@ -179,10 +204,14 @@ class Sweep:
         write_tuned(self.path, self.trial_run(best).config, self.name, states.total(), [heading, f"{found}; {search}"])
         return (
             f"{heading}\n  best       {found}: {_text(best)}\n"
-            f"  written    {self.path}   (python run.py +tuned={self.path.parent.name}/{self.path.stem})\n"
+            f"  written    {self.path}   (python run.py +tuned={self._choice()})\n"
             f"  records    {self.folder / 'records'}\n"
             f"  dashboard  optuna-dashboard {shown(self.url).removeprefix('journal:')}"
         )
+
+    def _choice(self) -> str:
+        """The tuned file as run.py's `+tuned=` takes it."""
+        return self.path.relative_to(self.config.tuned_dir or TUNED).with_suffix("").as_posix()
 
     def _show(self, bar: tqdm) -> None:
         best = self.best()
@@ -201,19 +230,26 @@ class Sweep:
 class Report(pl.Callback):
     """Tells the study the validation error of every epoch, and ends the run where the pruner says so.
 
-    `known`: what was told before the run was interrupted."""
+    known: what was told before the run was interrupted. url: the study's storage; that it cannot be written is no
+    failure of the trial, which waits (UserError)."""
 
-    def __init__(self, trial: Trial, known: dict[int, float]) -> None:
-        self.trial, self.known = trial, known
+    def __init__(self, trial: Trial, known: dict[int, float], url: str) -> None:
+        self.trial, self.known, self.url = trial, known, url
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
         (history,) = (callback for callback in callbacks if isinstance(callback, History))
         epoch = history.rows[-1]["epoch"]
         if epoch not in self.known:
-            self.trial.report(history.rows[-1]["val_error"], epoch)
+            with writing(self.url):
+                self.trial.report(history.rows[-1]["val_error"], epoch)
         if epoch < (trainer.max_epochs or 0) and self.trial.should_prune():
             raise StoppedEarlyError(f"pruned after epoch {epoch}")
+
+
+def tuned_path(config: SweepConfig, *parts: str) -> Path:
+    """A file below the folder of the sweep's or the suite's tuned files."""
+    return Path(config.tuned_dir or TUNED, config.label or config.dataset.name, *parts)
 
 
 def make_sweep(config: SweepConfig, command: dict[str, str]) -> Sweep:

@@ -1,15 +1,20 @@
-"""A suite: every method tuned with the same trials and epochs, then run with the same seeds and tested.
+"""A suite: every method in several replicates, each with a split, a search, and tested runs of its own.
 
 python -m sweeps.suite suite=mnist                  does what is left of configs/suite/mnist.yaml
 python -m sweeps.suite suite=mnist plan=true        shows what is left, and about how long it will take
 python -m sweeps.suite suite=mnist methods=[ste]    one method of it; any setting of the suite as name=value
+python -m sweeps.suite dataset=folder data_dir=… net=vgg net.width=32 methods=[ste,bop] hours=6
+                                                    a question of your own: planned for six hours of one process
 
 A method appears in every suite once it is registered. One without a search space runs with its defaults, and is shown
-as untuned. The best configurations go to configs/tuned/<suite>/. Seed 0 tunes; the suites' own seeds are others.
+as untuned. In replicate r the split and the search have seed r, the trials seed 1000 r, and the runs of what the search
+chose, which are tested, have seeds 1000 r + 1, 1000 r + 2, … What a search chose goes to
+configs/tuned/<suite>/<method>/r<r>.yaml, and a table of its trials to results/trials/.
 
-The same command, started again, does what is left; started several times at once, the processes share the work.
-`-m methods=[ste],[bop] hydra/launcher=joblib` (or `submitit_slurm`) goes through Hydra's launchers, where their
-packages are installed. A run that fails is counted and shown, and the suite goes on; its exit status is then 2.
+The same command, started again, does what is left; started several times at once, the processes share the work, each
+with a GPU of its own where there are several. `-m methods=[ste],[bop] hydra/launcher=joblib` (or `submitit_slurm`) goes
+through Hydra's launchers, where their packages are installed. A run that fails is counted and shown, and the suite goes
+on; its exit status is then 2.
 """
 
 import sys
@@ -23,31 +28,57 @@ from configs.schema import CONFIGS, register, resolve
 from configs.settings import UserError
 from training.command_line import command_line, job
 
+from .devices import own_gpu
 from .settings import SuiteConfig, given, register_schemas, settings_text
 
 
 @hydra.main(version_base="1.3", config_path=CONFIGS, config_name="suite")
 def app(config: DictConfig) -> None:
-    from .entry import make_entries, table  # here, so that a mistyped word is refused before torch is loaded
+    from training.data import keep_data
+
+    from .plan import table  # here, so that a mistyped word is refused before torch is loaded
+    from .question import plan_question
+    from .replicate import make_replicates
+    from .workers import at_work, count_at_work
 
     with job():
         settings = resolve(config)
         assert isinstance(settings, SuiteConfig)
         suite = HydraConfig.get().runtime.choices["suite"]
-        if not suite:
-            raise UserError(f"say which suite: suite={' | '.join(suites())}")
+        if suite and settings.hours:
+            raise UserError(
+                f"hours={settings.hours:g} is for a question of your own, and suite={suite} has its own plan"
+            )
+        if settings.hours:
+            settings, text = plan_question(settings, settings.hours, given())
+            print(text, flush=True)
+        elif not suite:
+            raise UserError(f"say which suite: suite={' | '.join(suites())}; or hours=… for a question of your own")
         settings.label = settings.label or suite
-        entries = make_entries(settings, given())
-        title = (
-            f"suite {suite}: {settings.epochs} epochs, {settings.trials} trials and {len(settings.seeds)} runs a method"
-        )
-        print(table(entries, title), flush=True)
+        replicates = make_replicates(settings, given())
+        title = f"suite {settings.label}: {settings.epochs} epochs, {_design(settings)}"
+        workers = worker_folder(settings)
         if settings.plan:
+            print(table(replicates, title, count_at_work(workers)), flush=True)
             return
-        while sum(entry.work() for entry in entries):  # until what is left is in other processes' hands, or failed
-            print(table(entries, title), flush=True)
-        if failed := {name: text for entry in entries for name, text in entry.failures.items()}:
+        with at_work(workers), own_gpu(settings.device), keep_data():
+            print(table(replicates, title, count_at_work(workers)), flush=True)
+            while sum(
+                replicate.work() for replicate in replicates
+            ):  # until what is left is in others' hands, or failed
+                print(table(replicates, title, count_at_work(workers)), flush=True)
+        if failed := {name: text for replicate in replicates for name, text in replicate.failures.items()}:
             raise UserError(f"failed: {'; '.join(f'{name} ({text})' for name, text in failed.items())}")
+
+
+def _design(settings: SuiteConfig) -> str:
+    search = f"configurations of {settings.configurations}" if settings.configurations else f"{settings.trials} trials"
+    return f"{settings.replicates} replicates of {search} and {settings.runs} runs a method"
+
+
+def worker_folder(settings: SuiteConfig) -> Path:
+    """Where the processes of a suite know of one another."""
+    return Path(settings.output_dir, "sweeps", "workers", str(settings.label))
 
 
 def suites() -> list[str]:

@@ -12,6 +12,8 @@ from configs.schema import CONFIGS, RunConfig, changed
 from configs.settings import UserError
 from results.files import write_whole
 
+from .code import code, code_text
+
 TUNED = Path(CONFIGS) / "tuned"
 
 
@@ -50,9 +52,11 @@ def _literal(value: Any) -> str:
 
 
 def write_tuned(path: Path, config: RunConfig, study: str, trials: int, about: list[str]) -> None:
-    """Writes the file whole. `study` and `trials` are found again by `tuned_by`, the lines `about` are for readers."""
+    """Writes the file whole. `study` and `trials` are found again by `tuned_by`, the code by `tuned_with`; the lines
+    `about` are for readers."""
     defaults = {"defaults": [{f"override /{group}": getattr(config, group).name} for group in GROUPS]}
-    comment = "".join(f"# {line}\n" for line in [*about, f"study {study}, {trials} trials"])
+    by = [f"study {study}, {trials} trials", f"code {code()['hash']}, {code_text(code())}"]
+    comment = "".join(f"# {line}\n" for line in [*about, *by])
     parts = (OmegaConf.to_yaml(OmegaConf.create(part)) for part in (defaults, settings_without_seed(config)))
     write_whole(path, f"# @package _global_\n{comment}" + "\n".join(parts))
 
@@ -61,6 +65,12 @@ def tuned_by(path: Path) -> tuple[str, int]:
     """The study that a tuned file is of, and its trials; an empty name where there is no such file."""
     found = re.search(r"^# study (\S+), (\d+) trials$", path.read_text(), re.M) if path.exists() else None
     return (found[1], int(found[2])) if found else ("", 0)
+
+
+def tuned_with(path: Path) -> dict[str, Any] | None:
+    """The code that a tuned file was written with, as studies keep it; None where it does not say."""
+    found = re.search(r"^# code (\w+), (?:commit (\w+)( with changes)?|code \w+)$", path.read_text(), re.M)
+    return {"hash": found[1], "commit": found[2], "dirty": bool(found[3])} if found else None
 
 
 def tuned_method(path: Path, method: type) -> Any:

@@ -86,3 +86,28 @@ class TrialQueue:
 def trials_of(study: Study) -> list[FrozenTrial]:
     """The trials that count, in their order."""
     return [trial for trial in study.get_trials(deepcopy=False) if not trial.user_attrs.get("surplus")]
+
+
+@contextmanager
+def at_work(folder: Path) -> Iterator[None]:
+    """Lets `count_at_work` of this folder know of this process."""
+    path = folder / f"{socket.gethostname()}-{os.getpid()}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(path):
+        yield
+        path.unlink(missing_ok=True)
+
+
+def count_at_work(folder: Path) -> int:
+    """How many processes are at work, of those that see this folder; what a killed one left is cleared."""
+    count = 0
+    for path in folder.glob("*"):
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            count += 1
+        else:
+            path.unlink(missing_ok=True)
+            lock.release()
+    return count

@@ -6,6 +6,7 @@ import platform
 import resource
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,12 @@ import torch
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "numpy")
 ROOT = Path(__file__).resolve().parent.parent
 
-RESULTS = (":!results/runs", ":!configs/tuned")  # folders that git is to leave out
+RESULTS = (":!results/runs", ":!results/trials", ":!configs/tuned")  # folders that git is to leave out
 
 
 def environment(device: torch.device) -> dict[str, Any]:
     """Versions, machine and commit as plain values; a value that cannot be had is None."""
-    commit = _git("rev-parse", "HEAD")
+    name, dirty = commit()
     return {
         "python": platform.python_version(),
         **{name.replace("-", "_"): importlib.metadata.version(name) for name in PACKAGES},
@@ -29,10 +30,17 @@ def environment(device: torch.device) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "device": str(device.type),
         "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
-        "commit": commit,
-        # records and tuned files are results, not code, and a record has all its settings
-        "dirty": bool(_git("status", "--porcelain", "--", ".", *RESULTS)) if commit else None,
+        "commit": name,
+        "dirty": dirty,
     }
+
+
+@cache
+def commit() -> tuple[str | None, bool | None]:
+    """The commit of the code, and whether there are changes beside it, as this process first finds them; None where
+    git does not tell. Records and tuned files are results, not code, and a record has all its settings."""
+    name = _git("rev-parse", "HEAD")
+    return name, bool(_git("status", "--porcelain", "--", ".", *RESULTS)) if name else None
 
 
 def peak_memory(device: torch.device) -> int:

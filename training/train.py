@@ -6,13 +6,13 @@ from collections.abc import Sequence
 import pytorch_lightning as pl
 import torch
 
-from datamodules import DATASETS
 from datamodules.base import DataModule
 from methods import METHODS
 from methods.base import Method
 from results.files import check_writable
 from results.record import Record
 
+from .data import open_data
 from .errors import StoppedEarlyError
 from .evaluation import measure
 from .loggers import finish_wandb, mirror
@@ -43,17 +43,7 @@ def build(run: Run) -> tuple[DataModule, Method]:
     """The data, read but for its test set, and the method with its initial weights, both on the run's device."""
     config, device = run.config, pick_device(run.config.device)
     check_precision(config.precision, device)
-    data = DATASETS[config.dataset.name](
-        config.dataset,
-        config.data_dir,
-        batch_size=config.batch_size,
-        seed=config.seed,
-        split_seed=config.split_seed,
-        limit=config.limit_train,
-        device=device,
-    )
-    data.prepare_data()
-    data.setup("fit")
+    data = open_data(config, device)
     torch.manual_seed(config.seed)
     method = METHODS[config.method.name](config.method, config.net, data.input_shape, data.classes, config.loss)
     return data, method.to(device)

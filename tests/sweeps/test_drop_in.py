@@ -32,7 +32,7 @@ def test_a_new_file_is_all_it_takes(tmp_path):
     (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.S)
     (tmp_path / "methods/approxsign.py").write_text(example)
     size = ["net.width=8", "net.depth=1", "epochs=1", "trials=1", "device=cpu", "compile=false"]
-    words = ["suite=digits", "methods=[ste,approxsign]", "seeds=[1,2]", *size]
+    words = ["suite=digits", "methods=[ste,approxsign]", "replicates=1", "runs=2", *size]
     command = [sys.executable, "-c", COMMANDS, *words]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

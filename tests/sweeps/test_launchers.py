@@ -27,11 +27,12 @@ def launch(tmp_path):
 
 
 def test_a_suite_through_submitit(launch, tmp_path):
-    suite = ["suite=digits", "methods=[real],[ste]", "trials=2", "seeds=[1,2]", "net.width=8", "net.depth=1"]
-    done = launch("-m", "sweeps.suite", "-m", *suite, f"tuned_dir={tmp_path}/tuned", "hydra/launcher=submitit_local")
+    suite = ["suite=digits", "methods=[real],[ste]", "replicates=1", "trials=2", "net.width=8", "net.depth=1"]
+    own = [f"tuned_dir={tmp_path}/tuned", f"trials_dir={tmp_path}/trials"]
+    done = launch("-m", "sweeps.suite", "-m", *suite, *own, "hydra/launcher=submitit_local")
     assert done.returncode == 0, done.stderr
     records = [(r.config["method"]["name"], r.config["seed"]) for r in records_in(tmp_path / "runs").values()]
-    assert sorted(records) == [("real", 1), ("real", 2), ("ste", 1), ("ste", 2)]
+    assert sorted(records) == [("real", 1001), ("real", 1002), ("ste", 1001), ("ste", 1002)]
     assert sorted(path.stem for path in (tmp_path / "tuned/digits").iterdir()) == ["real", "ste"]
     assert len(list((tmp_path / "outputs/.submitit").glob("*/*_result.pkl"))) == 2  # a job each
 

@@ -9,7 +9,7 @@ import pytest
 from optuna.trial import TrialState
 
 from results.record import load
-from sweeps.workers import trials_of
+from sweeps.workers import at_work, count_at_work, trials_of
 from tests.sweeps.tools import EPOCHS, LONG, held_by, hold, kill, records_in, start, wait_for, work
 from training.run import Run
 from training.train import train
@@ -156,3 +156,16 @@ def test_a_trial_that_is_held_is_left_alone(make, tmp_path):
     kill(process)
     with sweep.queue.next() as found:
         assert found.number == trial.number
+
+
+def test_processes_at_work_are_counted_and_killed_ones_are_not(tmp_path):
+    assert count_at_work(tmp_path / "none") == 0
+    with at_work(tmp_path / "workers"):
+        assert count_at_work(tmp_path / "workers") == 1
+        process = start(hold, tmp_path / "workers/other-1", tmp_path / "held")
+        wait_for((tmp_path / "held").exists, process)
+        assert count_at_work(tmp_path / "workers") == 2
+        kill(process)
+        assert count_at_work(tmp_path / "workers") == 1
+    assert count_at_work(tmp_path / "workers") == 0
+    assert not list((tmp_path / "workers").iterdir())
