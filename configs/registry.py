@@ -7,12 +7,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from .settings import UserError
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
 class Registry(Mapping[str, Any]):
     """Name → class. A file of `package` is an entry if it has a dataclass `Config` whose `name` is the file's own name;
     the entry's value is the class in it that has this `Config`. A file is imported when its class is asked for.
+    UserError where it cannot be imported, or has no such class.
 
     order: the names that lists begin with; others follow by the alphabet."""
 
@@ -28,12 +31,15 @@ class Registry(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if name not in self.names:
             raise KeyError(name)
-        module = importlib.import_module(f"{self.package}.{name}")
+        try:
+            module = importlib.import_module(f"{self.package}.{name}")
+        except (ImportError, SyntaxError) as error:
+            raise UserError(f"{self.package.replace('.', '/')}/{name}.py cannot be imported: {error}") from error
         for value in vars(module).values():
             is_own = isinstance(value, type) and value.__module__ == module.__name__
             if is_own and getattr(vars(value).get("Config"), "name", None) == name:
                 return value
-        raise TypeError(f"{module.__file__} has a Config named {name}, and no class whose `Config` it is")
+        raise UserError(f"{module.__file__} has a Config named {name}, and no class whose `Config` it is")
 
     def __contains__(self, name: object) -> bool:
         return name in self.names
@@ -46,8 +52,13 @@ class Registry(Mapping[str, Any]):
 
 
 def _defines(path: Path) -> bool:
-    """Whether the file has a `class Config` with `name: str = "<the file's name>"`."""
-    classes = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef)]
+    """Whether the file has a `class Config` with `name: str = "<the file's name>"`. One that is no Python counts as an
+    entry: whoever asks for it is told what is wrong, and the other entries can be used."""
+    try:
+        body = ast.parse(path.read_bytes()).body
+    except (SyntaxError, ValueError):
+        return True
+    classes = [node for node in body if isinstance(node, ast.ClassDef)]
     return any(
         isinstance(line, ast.AnnAssign)
         and ast.unparse(line.target) == "name"

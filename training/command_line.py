@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from threading import Timer
 from typing import Any
 
+from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
-from configs.registry import GROUPS
+from configs.registry import GROUPS, ROOT
 from configs.settings import UserError, unknown
 
 from .errors import TrainingError
@@ -78,7 +79,7 @@ def command_line(app: Callable[[], Any], help_text: Callable[[], str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        tell(f"{error.filename}: {error.strerror}")
+        tell(f"{error.filename}: {error.strerror}" if error.filename else error)
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         return 130
@@ -103,16 +104,28 @@ def sign_of_life(words: Sequence[str]) -> Iterator[None]:
 
 
 def check_choices(words: Sequence[str]) -> None:
-    """UserError for a method, data set or net that there is not, before any is imported."""
-    overrides = OverridesParser.create().parse_overrides([word for word in words if not word.startswith("-")])
-    for override in overrides:
+    """UserError for a method, data set or net that there is not, before any is imported, and for what Hydra ends with a
+    traceback: no name before the `=`, and a number where it wants the name of a file."""
+    arguments = get_args_parser().parse_known_args(words)[0]
+    if arguments.config_dir or arguments.config_path:
+        return  # a folder that may have more of them
+    for override in OverridesParser.create().parse_overrides(arguments.overrides):
         group = override.key_or_group
-        if group in GROUPS:
-            chosen = override.sweep_iterator() if override.is_sweep_override() else [override.value()]
-            for name in chosen:
-                text = "null" if name is None else str(name)
-                if text not in GROUPS[group]:
-                    raise unknown(group, text, GROUPS[group])
+        if not group:
+            raise UserError(f"'{override.input_line}' has no name before its '='")
+        if group not in GROUPS:
+            if (
+                isinstance(override.value(), bool | int | float | dict)
+                and (folder := ROOT / "configs" / group).is_dir()
+            ):
+                raise unknown(group, str(override.value()), [path.stem for path in folder.glob("*.yaml")])
+            continue
+        if override.is_delete():
+            raise UserError(f"~{group}: a run needs a {group} (valid: {', '.join(GROUPS[group])})")
+        for name in override.sweep_iterator() if override.is_sweep_override() else [override.value()]:
+            text = "null" if name is None else str(name)
+            if text not in GROUPS[group]:
+                raise unknown(group, text, GROUPS[group])
 
 
 def explain(error: Exception) -> UserError:

@@ -6,6 +6,7 @@ import pytest
 
 from configs import registry
 from configs.registry import GROUPS, Registry
+from configs.settings import UserError
 
 FILES = {
     "first.py": 'class Config:\n    name: str = "first"\n\n\nclass First:\n    Config = Config\n',
@@ -14,6 +15,8 @@ FILES = {
     "base.py": "class Config:\n    name: str\n",  # a shared base: no name of its own
     "copied.py": 'class Config:\n    name: str = "first"\n',  # another file's name
     "helper.py": "WORDS = 3\n",
+    "broken.py": "class Config(\n",
+    "wanting.py": 'import no_such_module\n\n\nclass Config:\n    name: str = "wanting"\n',
     "lonely.py": 'class Config:\n    name: str = "lonely"\n',  # no class has this Config
 }
 
@@ -34,8 +37,8 @@ def package(tmp_path, monkeypatch) -> str:
 
 def test_a_file_with_a_config_of_its_own_name_is_an_entry(package):
     found = Registry(package, order=("second", "missing"))
-    assert list(found) == ["second", "first", "lonely"]
-    assert len(found) == 3
+    assert list(found) == ["second", "broken", "first", "lonely", "wanting"]
+    assert len(found) == 5
     assert not [name for name in sys.modules if name.startswith(f"{package}.")]  # none was imported for that
     assert "first" in found
     assert "helper" not in found
@@ -48,8 +51,19 @@ def test_the_class_is_the_one_with_that_config(package):
     assert found["first"] is found["first"]
     with pytest.raises(KeyError):
         found["helper"]
-    with pytest.raises(TypeError, match=r"lonely\.py has a Config named lonely, and no class"):
-        found["lonely"]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("lonely", r"lonely\.py has a Config named lonely, and no class whose `Config` it is"),
+        ("broken", r"made_up_rows/broken\.py cannot be imported: '\(' was never closed \(broken\.py, line 1\)"),
+        ("wanting", r"made_up_rows/wanting\.py cannot be imported: No module named 'no_such_module'"),
+    ],
+)
+def test_a_file_that_gives_no_class_is_named_when_it_is_asked_for(package, name, said):
+    with pytest.raises(UserError, match=rf"{said}$"):
+        Registry(package)[name]
 
 
 @pytest.mark.parametrize("group", GROUPS)

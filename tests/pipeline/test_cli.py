@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from hydra.core.global_hydra import GlobalHydra
 
+import run
 from configs.schema import RunConfig
 from datamodules import DATASETS
 from methods import METHODS
@@ -53,6 +55,10 @@ def refusal(command, tmp_path, *arguments: str) -> str:
         ("net=resnet", ["'resnet'", *NETS]),
         ("logger=wand", ["'wand'", "did you mean wandb?", "none", "csv", "tensorboard"]),
         ("+experiment=mnist", ["'mnist'", "mnist_mlp"]),
+        ("+experiment=3", ["'3'", "mnist_mlp"]),
+        ("logger=3", ["'3'", "csv"]),
+        ("=3", ["'=3' has no name"]),
+        ("~method", ["~method", *METHODS]),
     ],
 )
 def test_a_name_that_is_none_is_refused_with_the_valid_ones(command, tmp_path, argument, named):
@@ -163,6 +169,19 @@ def test_no_space_for_the_checkpoint(command, tmp_path):
     assert [p.name for p in (tmp_path / "outputs").rglob("*") if p.is_file()] == []
     (failed,) = (tmp_path / "runs/ste").iterdir()
     assert json.loads(failed.read_text())["error"].startswith("UserError: cannot write ")
+
+
+def test_flags_with_a_value_of_their_own(tmp_path, monkeypatch, capfd):
+    (tmp_path / "mine/experiment").mkdir(parents=True)
+    (tmp_path / "mine/experiment/short.yaml").write_text("# @package _global_\nepochs: 7\n")
+    words = ["--config-dir", str(tmp_path / "mine"), "-cn", "run", "--cfg", "job", "+experiment=short"]
+    monkeypatch.setattr("sys.argv", ["run.py", *words])
+    GlobalHydra.instance().clear()
+    try:
+        assert run.main() == 0
+    finally:
+        GlobalHydra.instance().clear()
+    assert "\nepochs: 7\n" in capfd.readouterr().out
 
 
 def test_help_names_everything(command):
