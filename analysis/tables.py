@@ -81,8 +81,8 @@ def ranking(table: pd.DataFrame, dataset: str, net: str) -> pd.DataFrame:
 
     Verdicts: "tie" where the difference from the best is not significant at 5 %, "?" where it could not be tested or
     where the common seeds contradict the means. Nets with real weights or activations do not compete; they stand below
-    as "reference". "settings" is the number of settings of the method that one was chosen from (see `cells_of`). Where any
-    cell has packed nets, there are their error, size, and predictions that are not the trained nets'."""
+    as "reference". "settings" is the number of settings of the method that one was chosen from (see `cells_of`).
+    Where any cell has packed nets, there are their error, size, and predictions that are not the trained nets'."""
     chosen = table[(table["dataset"] == dataset) & (table["net"] == net)].sort_values("mean", kind="stable")
     binary, real = chosen[chosen["binary"]], chosen[~chosen["binary"]]
     tests = [compare(row.errors, binary.iloc[0]["errors"]) for row in _rows(binary.iloc[1:])]
