@@ -9,6 +9,7 @@ from analysis.selection import where
 from analysis.statistics import summarize
 
 ERRORS = ("test.error", "test.binarization_gap", "validation.error")
+PACKED = ("packed.test.error", "packed.test.differ", "packed.bytes", "packed.float32_bytes")
 NET_SIZE = {
     "mlp": "{width:.0f}×{depth:.0f}",
     "vgg": "width {width:.0f}",
@@ -44,12 +45,15 @@ def cells_of(runs: pd.DataFrame) -> pd.DataFrame:
     Of several settings of a method, those with the most seeds count, and of these the one with the lowest mean
     validation error. `errors` holds test errors by seed; `settings` says how many there were to choose from, `failed`
     how many runs of the chosen one have no error because they failed (where all did, n is 0). Runs on a part of the
-    training set (`limit_train`), and those without a test, are no cells."""
+    training set (`limit_train`), and those without a test, are no cells.
+
+    Of the packed nets, where all runs of the setting have one: `packed` and `packed_sd`, mean and deviation of their
+    test errors; `packed_bytes` and `float32_bytes` of one; `differ`, all predictions that are not the trained nets'."""
     if runs.empty:
         return pd.DataFrame()
     runs = where(runs, limit_train=0)
     runs = runs.assign(net=[net_of(row) for _, row in runs.iterrows()])
-    runs = runs.assign(**{name: runs.get(name, math.nan) for name in ERRORS})
+    runs = runs.assign(**{name: runs.get(name, math.nan) for name in ERRORS + PACKED})
     for name in MODEL_FLAGS:  # a run that failed early has none of its own: those of the method's other runs
         others = runs.groupby("method.name")[name].transform("first")
         runs[name] = runs[name].where(runs[name].notna(), others).eq(True)
@@ -65,6 +69,7 @@ def cells_of(runs: pd.DataFrame) -> pd.DataFrame:
         best = min((g for g in found if len(g) == most), key=_validation)
         first = best.iloc[0]
         test = summarize(best["test.error"].tolist())
+        packed = summarize(best["packed.test.error"].tolist() if best["packed.test.error"].notna().all() else [])
         key = f"{method}, activations ±1" if method in both and signs else method
         rows.append(
             {
@@ -83,6 +88,11 @@ def cells_of(runs: pd.DataFrame) -> pd.DataFrame:
                 "half_width": test.half_width,
                 "validation": best["validation.error"].mean(),
                 "gap": best["test.binarization_gap"].mean(),
+                "packed": packed.mean,
+                "packed_sd": packed.sd,
+                "packed_bytes": best["packed.bytes"].median() if packed.n else math.nan,
+                "float32_bytes": best["packed.float32_bytes"].median() if packed.n else math.nan,
+                "differ": best["packed.test.differ"].sum() if packed.n else math.nan,
                 "errors": best.set_index("seed")["test.error"],
                 "settings": len(found),
                 "runs": best,

@@ -21,8 +21,8 @@ def load_runs(folder: Path) -> pd.DataFrame:
 
     Columns: the settings by their dotted names (`method.name`, `net.width`, `epochs`, `seed` …); `setting`, a text of
     all but the seed; `failed`, how many runs of this setting failed and have not succeeded since; `run_id`, `label`,
-    `best_epoch`; `validation.error`, `test.error` and what else the record has of each split; `cost.…`, `model.…`; and
-    `curves` and `diagnostics`, the record's own mappings. What a record lacks is missing (NaN).
+    `best_epoch`; `validation.error`, `test.error` and what else the record has of each split; `cost.…`, `model.…`,
+    `packed.…`; and `curves` and `diagnostics`, the record's own mappings. What a record lacks is missing (NaN).
 
     UserError, naming the file, where one is cut short or no record."""
     done = [load(path) for path in record_files(folder)]
@@ -40,7 +40,7 @@ def _row(record: Record, failed: Counter[str]) -> dict[str, Any]:
     row = flat(record.config) | {"run_id": record.run_id, "best_epoch": record.best_epoch}
     row |= {"label": record.data.get("label", ""), "setting": _setting(record)}
     row |= {"curves": record.curves, "diagnostics": record.diagnostics}
-    for part in (*SPLITS, "cost", "model"):
+    for part in (*SPLITS, "cost", "model", "packed"):
         row |= flat(getattr(record, part) or {}, f"{part}.")
     return row | {"failed": failed[row["setting"]]}
 

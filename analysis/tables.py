@@ -81,7 +81,8 @@ def ranking(table: pd.DataFrame, dataset: str, net: str) -> pd.DataFrame:
 
     Verdicts: "tie" where the difference from the best is not significant at 5 %, "?" where it could not be tested or
     where the common seeds contradict the means. Nets with real weights or activations do not compete; they stand below
-    as "reference". "settings" is the number of settings of the method that one was chosen from (see `cells_of`)."""
+    as "reference". "settings" is the number of settings of the method that one was chosen from (see `cells_of`).
+    Where any cell has packed nets, there are their error, size, and predictions that are not the trained nets'."""
     chosen = table[(table["dataset"] == dataset) & (table["net"] == net)].sort_values("mean", kind="stable")
     binary, real = chosen[chosen["binary"]], chosen[~chosen["binary"]]
     tests = [compare(row.errors, binary.iloc[0]["errors"]) for row in _rows(binary.iloc[1:])]
@@ -92,6 +93,7 @@ def ranking(table: pd.DataFrame, dataset: str, net: str) -> pd.DataFrame:
         {
             "method": rows["method"].to_numpy(),
             "test error, %": [spread(m, s) for m, s in zip(rows["mean"], rows["sd"], strict=True)],
+            **packed_columns(rows),
             "95 % interval": [interval(m, h) for m, h in zip(rows["mean"], rows["half_width"], strict=True)],
             "n": [count(n, failed) for n, failed in zip(rows["n"], rows["failed"], strict=True)],
             "epochs": rows["epochs"].to_numpy(),
@@ -107,6 +109,18 @@ def ranking(table: pd.DataFrame, dataset: str, net: str) -> pd.DataFrame:
             ],
         }
     )
+
+
+def packed_columns(rows: pd.DataFrame) -> dict[str, list[str]]:
+    """Columns on packed nets, empty for cells without; no columns where no cell has any."""
+    if rows["packed"].isna().all():
+        return {}
+    return {
+        "packed, %": [spread(m, s) for m, s in zip(rows["packed"], rows["packed_sd"], strict=True)],
+        "packed, KiB": [number(size / 2**10, 1) for size in rows["packed_bytes"]],
+        "float32, KiB": [number(size / 2**10, 1) for size in rows["float32_bytes"]],
+        "differ": [number(n, 0) for n in rows["differ"]],
+    }
 
 
 def _verdict(difference: float, p: float) -> str:

@@ -10,7 +10,7 @@ import pytest
 from hatchling import build
 
 ROOT = Path(__file__).resolve().parent.parent
-SHIPPED = {"binary": "methods/binary", "optim": "methods/optim"}
+SHIPPED = {"binary": "methods/binary", "optim": "methods/optim", "packed": "packed"}
 USE = """
 import importlib, pkgutil, sys
 import torch, binarized.binary, binarized.optim
@@ -27,6 +27,21 @@ optimizer = Bop([w], gamma=0.5, threshold=0.1)
 optimizer.step()
 assert w.tolist() == [-1.0, 1.0, 1.0]
 assert BinaryLinear(4, 2, WeightSign())(torch.ones(1, 4)).abs().max() <= 4
+
+import numpy as np
+from binarized import packed
+from binarized.packed.fold import fold
+
+net = torch.nn.Sequential(
+    torch.nn.Flatten(), BinaryLinear(16, 20, WeightSign()), torch.nn.BatchNorm1d(20), ActivationSign(),
+    BinaryLinear(20, 3, WeightSign()), torch.nn.BatchNorm1d(3),
+).eval()
+packed.save(fold(net, (1, 4, 4), "symmetric"), "net.safetensors")
+u = np.random.default_rng(0).integers(0, 256, (50, 1, 4, 4)).astype(np.uint8)
+runner = packed.engine(packed.load("net.safetensors"))
+assert runner.name == "fast"
+with torch.no_grad():
+    assert (runner.logits(u) == net((torch.from_numpy(u) - 127.5) / 127.5).numpy()).all()
 assert not {"methods", "configs", "pytorch_lightning", "hydra"} & sys.modules.keys()
 """
 
@@ -46,12 +61,13 @@ def test_a_wheel_has_optimizers_and_layers_under_one_name(tmp_path):
         needs = {line for name in wheel.namelist() if name.endswith("METADATA") for line in
                  wheel.read(name).decode().splitlines() if line.startswith("Requires-Dist")}  # fmt: skip
         for room, folder in SHIPPED.items():
-            files = {f"binarized/{room}/{path.name}": path for path in (ROOT / folder).glob("*.py")}
+            files = {f"binarized/{room}/{path.name}": path for path in (ROOT / folder).iterdir() if path.is_file()}
             assert {name for name in names if name.startswith(f"binarized/{room}/")} == files.keys()
             assert all(wheel.read(name) == path.read_bytes() for name, path in files.items())
             names -= files.keys()
     assert names == set()
-    assert {re.split(r"[<>=!; ]", line.removeprefix("Requires-Dist: "))[0] for line in needs} == {"torch", "numpy"}
+    required = {re.split(r"[<>=!; ]", line.removeprefix("Requires-Dist: "))[0] for line in needs if "extra" not in line}
+    assert required == {"torch", "numpy"}
 
 
 def test_an_editable_install_puts_the_checkout_on_the_path(tmp_path):
@@ -68,6 +84,7 @@ def test_the_wheel_works_in_an_empty_environment(tmp_path):
         pytest.skip("uv, which makes the environment, is not on the path")
     python = tmp_path / "venv/bin/python"
     subprocess.run([uv, "venv", "--quiet", str(tmp_path / "venv")], check=True)
-    subprocess.run([uv, "pip", "install", "--quiet", "--python", str(python), str(build_wheel(tmp_path))], check=True)
+    wheel = f"{build_wheel(tmp_path)}[packed]"
+    subprocess.run([uv, "pip", "install", "--quiet", "--python", str(python), wheel], check=True)
     done = subprocess.run([str(python), "-c", USE], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

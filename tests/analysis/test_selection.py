@@ -39,6 +39,16 @@ def test_rows_are_what_the_records_say(folder):
     assert (mine["val_error"].tolist(), set(mine["method.name"])) == (content["curves"]["val_error"], {"bop"})
 
 
+def test_a_packed_net_is_in_the_row(folder):
+    path = next((folder / "bop").glob("*.json"))
+    packed = {"bytes": 23_552, "test": {"error": 5.0, "differ": 0}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"packed": packed}))
+    runs = load_runs(folder)
+    assert runs["packed.bytes"].tolist()[:1] == [23_552]
+    assert runs["packed.test.error"].tolist()[:1] == [5.0]
+    assert runs["packed.bytes"].isna().tolist() == [False, True, True]
+
+
 def test_seeds_share_a_setting(folder):
     runs = load_runs(folder)
     assert runs["setting"].nunique() == 2
