@@ -185,3 +185,33 @@ def test_nonsense_is_refused_in_one_line(settings, message):
 def test_values_out_of_range_are_refused(settings):
     with pytest.raises(UserError, match=next(iter(settings))):
         check(Config(**settings), "dataset.")
+
+
+def indices(batches, official):
+    """Where the images of a loader that is in order are among all official training images."""
+    known = {image.tobytes(): i for i, image in enumerate(official)}
+    return [known[image.tobytes()] for image in pixels(batches)[0]]
+
+
+def test_validation_of_the_last_examples():
+    official = make().read_train().images.flatten(1).numpy()
+    usual, asked = make(validation_from="last"), make(validation_from="last", validation=7)
+    assert indices(usual.val_dataloader(), official) == list(range(1438 - 287, 1438))
+    assert indices(asked.val_dataloader(), official) == list(range(1431, 1438))
+    assert asked.sizes == {"train": 1431, "validation": 7, "test": None}
+    assert rows(make(validation_from="last", split_seed=3).val_dataloader()) == rows(usual.val_dataloader())
+
+
+def test_validation_of_another_size_follows_split_seed():
+    seven, again, other = (make(validation=7, split_seed=s) for s in (0, 0, 1))
+    assert seven.sizes["validation"] == 7
+    assert rows(seven.val_dataloader()) == rows(again.val_dataloader()) != rows(other.val_dataloader())
+
+
+def test_without_validation_all_are_trained_on():
+    data = make(validation=0)
+    assert data.sizes == {"train": 1438, "validation": 0, "test": None}
+    assert len(rows(data.train_dataloader())) == 1438
+    assert list(data.val_dataloader()) == []
+    with pytest.raises(UserError, match="validation=1438 leaves none of the 1438 training examples"):
+        make(validation=1438)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 
 from configs.settings import UserError
 from datamodules import scaling
@@ -110,3 +111,49 @@ def test_zca_is_refused_for_grey_and_for_large_images(shape):
         scaling.check_scaling(DataConfig(scaling="zca"), shape)
     scaling.check_scaling(DataConfig(scaling="symmetric"), shape)
     scaling.check_scaling(DataConfig(scaling="zca"), (3, 64, 64))
+
+
+def test_unit_and_constants_against_their_formulas():
+    levels = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
+    u = np.arange(256) / 255
+    scaled = scaling.fit(DataConfig(scaling="unit"), levels)(levels)
+    np.testing.assert_allclose(scaled.flatten().numpy(), u, rtol=0, atol=1e-7)
+    config = DataConfig(scaling="constants", mean=[0.1307, 0.5], sd=[0.3081, 0.25])
+    scaled = scaling.fit(config, levels.expand(1, 2, 16, 16))(levels.expand(1, 2, 16, 16))
+    np.testing.assert_allclose(scaled[0, 0].flatten().numpy(), (u - 0.1307) / 0.3081, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(scaled[0, 1].flatten().numpy(), (u - 0.5) / 0.25, rtol=0, atol=1e-6)
+
+
+def test_constants_are_one_a_channel():
+    config = DataConfig(scaling="constants", mean=[0.5, 0.5, 0.5], sd=[0.2])
+    with pytest.raises(UserError, match=r"dataset.sd of 3 channels, not \[0.2\]"):
+        scaling.check_scaling(config, (3, 8, 8))
+
+
+def test_zca_without_contrast_normalization_is_that_of_the_torch7_code():
+    """The code whitens twice: with bias 0.1, then with 1e-5 what came out of that."""
+    train = random_images()
+    config = DataConfig(scaling="zca", zca_contrast=False, zca_bias=1e-6)
+    white = scaling.fit(config, train).store(train).flatten(1).numpy()
+
+    def whitened(x, bias):
+        x = x - x.mean(0)
+        values, vectors = np.linalg.eigh(np.cov(x.T, bias=True))
+        return x @ (vectors / np.sqrt(values + bias)) @ vectors.T
+
+    twice = whitened(whitened(train.flatten(1).numpy() / 255.0, 0.1), 1e-5)
+    np.testing.assert_allclose(white, twice, rtol=2e-3, atol=2e-3)
+
+
+def test_local_contrast_normalization_against_scipy():
+    train, other = random_images(30, (3, 12, 11)), random_images(5, (3, 12, 11), seed=1)
+
+    def normalized(images):
+        x = images.numpy() / 255.0
+        a = (x - x.mean((1, 2, 3), keepdims=True)) / np.sqrt(x.var((1, 2, 3), keepdims=True) + 10)
+        b = a - gaussian_filter(a, (0, 0, 2, 2), mode="constant", truncate=2)  # 4 pixels on each side
+        return b / (b.std((2, 3), keepdims=True) + 1e-4)
+
+    fitted = scaling.fit(DataConfig(scaling="lcn"), train)
+    expected = (normalized(other) - normalized(train).mean()) / normalized(train).std()
+    np.testing.assert_allclose(fitted(other).numpy(), expected, rtol=1e-3, atol=1e-4)

@@ -49,3 +49,20 @@ def test_natural_parameters_start_at_init_with_either_sign(float64):
     start = torch.cat([w.flatten() for w in weights])
     assert set(start.tolist()) == {-3.0, 3.0}
     assert abs((start > 0).double().mean().item() - 0.5) < 4 * math.sqrt(0.25 / len(start))
+
+
+def test_examples_count_as_often_as_the_data_scale_says(fit):
+    trainer = fit(make(data_scale=10), torch.randn(40, 1, 8, 8), torch.arange(40) % 10, epochs=1, batch_size=20)
+    assert trainer.optimizers[0].param_groups[0]["examples"] == 400
+
+
+@pytest.mark.parametrize("recalibrate", [True, False])
+def test_statistics_of_batch_norm_are_trainings_own_unless_measured_anew(recalibrate, fit):
+    method = make(recalibrate=recalibrate)
+    x = torch.randn(40, 1, 8, 8)
+    fit(method, x, torch.arange(40) % 10, epochs=3, batch_size=20)
+    kept = method.net[2].running_var.clone()
+    with torch.no_grad():
+        sums = torch.nn.functional.linear(x.flatten(1), method.net[1].weight.sign())
+    measured = torch.stack([part.var(0) for part in sums.split(20)]).mean(0)
+    assert torch.allclose(kept, measured, rtol=1e-4) == recalibrate

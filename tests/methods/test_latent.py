@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from torch import nn
 
+from configs.settings import UserError
 from methods import METHODS
 from methods.binary.layers import binary_layers
 from methods.nets import NETS
@@ -117,3 +119,66 @@ def test_training_draws_only_where_it_is_stochastic(settings):
     assert torch.equal(method.net(x), method.net(x)) == (settings["weights"] == "deterministic")
     method.eval()
     assert torch.equal(method.net(x), method.net(x))
+
+
+def adamax(gradients, lr):
+    """Kingma & Ba's AdaMax, with ε as torch adds it: the move of each step."""
+    m, u, moves = 0.0, 0.0, []
+    for t, g in enumerate(gradients, 1):
+        m, u = 0.9 * m + 0.1 * g, np.maximum(0.999 * u, np.abs(g) + 1e-8)
+        moves.append(-lr / (1 - 0.9**t) * m / u)
+    return moves
+
+
+@pytest.mark.parametrize("optimizer", ["adamax", "sgd"])
+@pytest.mark.parametrize("glorot", [True, False])
+def test_other_optimizers_step_and_scale_as_their_sources_do(optimizer, glorot, fit):
+    torch.manual_seed(0)
+    settings = {"optimizer": optimizer, "glorot_scale": glorot, "lr_schedule": "constant", "lr": 1e-3, "clip": 0.5}
+    method = make("ste", **settings).double()
+    x, y, steps = torch.randn(20, 1, 8, 8).double(), torch.arange(20) % 10, Steps()
+    fit(method, x, y, epochs=4, precision="64-true", callbacks=[steps])
+    for layer, fan_sum in FAN_SUMS.items():
+        scale = math.sqrt(fan_sum / 1.5) ** (2 if optimizer == "sgd" else 1) if glorot else 1.0
+        gradients = [g[layer] for g in steps.gradients]
+        moves = adamax(gradients, 1e-3) if optimizer == "adamax" else [-1e-3 * g for g in gradients]
+        W = steps.weights[0][layer]
+        for t, move in enumerate(moves):
+            W = np.clip(W + scale * move, -0.5, 0.5)
+            np.testing.assert_allclose(steps.weights[t + 1][layer], W, rtol=1e-5, atol=1e-7)
+        assert not np.array_equal(W, steps.weights[0][layer])
+
+
+def test_weights_that_are_not_clipped_leave_the_interval(fit):
+    method = make("ste", clip=None, lr=0.5)
+    fit(method, torch.randn(20, 1, 8, 8), torch.arange(20) % 10, epochs=8)
+    assert max(layer.weight.abs().max() for layer in binary_layers(method.net).values()) > 1.5
+
+
+def test_the_start_of_the_torch7_code():
+    torch.manual_seed(0)
+    net_config = NETS["tiny"].Config(width=64)
+    method = METHODS["ste"](METHODS["ste"].Config(init="torch7"), net_config, (3, 8, 8), 10, "squared_hinge")
+    conv, hidden, last = (layer.weight for layer in binary_layers(method.net).values())
+    for weight, bound in ((conv, 1 / math.sqrt(9 * 3)), (hidden, 1), (last, 1)):
+        assert 0.99 * bound < weight.abs().max() <= bound
+        assert weight.mean().abs() < 0.1 * bound
+    norms = [m for m in method.net if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
+    assert all((n.weight == 1).all() for n in norms[:-1])
+    assert 0 <= norms[-1].weight.min() < norms[-1].weight.max() <= 1
+
+
+@pytest.mark.parametrize("role", ["weight", "activation"])
+@pytest.mark.parametrize("kind", ["identity", "hardtanh"])
+def test_masks_of_the_pseudo_gradients(role, kind):
+    parts = make("ste", **{f"{role}_gradient": kind}).parts()
+    x = torch.tensor([-1.5, -1.0, -0.0, 0.5, 1.0, 2.0], requires_grad=True)
+    y = getattr(parts, role)()(x)
+    y.backward(torch.arange(1.0, 7))
+    assert y.tolist() == [-1, -1, 1, 1, 1, 1]
+    assert x.grad.tolist() == ([1, 2, 3, 4, 5, 6] if kind == "identity" else [0, 2, 3, 4, 5, 0])
+
+
+def test_the_stochastic_activation_has_one_gradient():
+    with pytest.raises(UserError, match="stochastic has the gradient"):
+        make("ste", activation="stochastic", activation_gradient="identity")

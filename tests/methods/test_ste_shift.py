@@ -2,21 +2,18 @@
 
 import math
 
-import hydra
 import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from configs.schema import CONFIGS, register, resolve
 from methods import METHODS
 from methods.binary.layers import binary_layers
 from methods.binary.shift import ShiftBatchNorm, ap2
 from methods.binary.sign import as_signs
 from methods.nets import NETS
 from methods.optim import ShiftAdaMax
-from methods.optim.schedule import schedule
 from results.record import load
 from training.train import train
 
@@ -39,8 +36,8 @@ def numpy_ap2(x):
 
 
 @pytest.mark.parametrize("norm", ["shift", "batch"])
-@pytest.mark.parametrize("optimizer", ["shift_adamax", "adam"])
-def test_the_four_combinations(norm, optimizer, fit):
+@pytest.mark.parametrize("optimizer", ["shift_adamax", "adam", "adamax"])
+def test_every_norm_with_every_optimizer(norm, optimizer, fit):
     method = make(norm=norm, optimizer=optimizer)
     trainer = fit(method, *digits(), epochs=2)
     norms = [m for m in method.net if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d | ShiftBatchNorm)]
@@ -48,7 +45,8 @@ def test_the_four_combinations(norm, optimizer, fit):
     assert len(norms) == 3
     assert kinds == {norm == "shift"}
     (inner,) = trainer.optimizers[0].optimizers
-    assert isinstance(inner, ShiftAdaMax if optimizer == "shift_adamax" else torch.optim.Adam)
+    kinds = {"shift_adamax": ShiftAdaMax, "adam": torch.optim.Adam, "adamax": torch.optim.Adamax}
+    assert type(inner) is kinds[optimizer]
     assert all(group["lr"] > 0 for group in inner.param_groups)
 
 
@@ -156,40 +154,6 @@ def test_options_reach_their_parts(fit):
     assert torch.equal(method.net(x), method.net(x))
 
 
-def preset(*arguments):
-    """What `python run.py +experiment=… …` would train."""
-    register()
-    with hydra.initialize_config_dir(CONFIGS, version_base="1.3"):
-        return resolve(hydra.compose("run", list(arguments)))
-
-
-@pytest.mark.parametrize(("data", "start", "every"), [("mnist", -6, 20), ("cifar10", -6, 50), ("svhn", -7, 20)])
-def test_published_rates_are_halved(data, start, every):
-    config = preset(f"+experiment=binarynet_torch7_{data}")
-    c = config.method
-    assert (config.dataset.name, config.loss) == (data, "squared_hinge")
-    assert (c.name, c.activation, c.norm, c.optimizer) == ("ste_shift", "stochastic", "shift", "shift_adamax")
-    value = schedule(c.lr_schedule, c.lr, c.lr_end, stairs=c.stairs)
-    for epoch in range(config.epochs):
-        assert math.log2(value(epoch / config.epochs)) == pytest.approx(start - epoch // every, abs=1e-9)
-
-
-@pytest.mark.parametrize("method", ["ste", "ste_shift"])
-@pytest.mark.parametrize(
-    ("data", "epochs", "input_shape", "outputs"),
-    [
-        ("mnist", 10, (1, 28, 28), [2048, 2048, 10]),
-        ("cifar10", 20, (3, 32, 32), [128, 128, 256, 256, 512, 512, 1024, 1024, 10]),
-    ],
-)
-def test_the_report_compares_both_methods_on_one_net(data, epochs, input_shape, outputs, method):
-    config = preset(f"+experiment=report_{data}", f"method={method}")
-    assert (config.method.name, config.dataset.name, config.epochs, config.batch_size) == (method, data, epochs, 100)
-    with torch.device("meta"):
-        net = NETS[config.net.name](config.net, make().parts(), input_shape, 10)
-    assert [layer.weight.shape[0] for layer in binary_layers(net).values()] == outputs
-
-
 @pytest.mark.slow
 def test_a_compiled_run_learns_like_an_eager_one(configure):
     errors = []
@@ -201,3 +165,32 @@ def test_a_compiled_run_learns_like_an_eager_one(configure):
         errors.append(record.validation["error"])
     assert max(errors) < 30
     assert abs(errors[0] - errors[1]) < 10
+
+
+def groups_of(method, fit):
+    """The optimizer's groups after one step."""
+    return fit(method, *digits(), epochs=1).optimizers[0].param_groups
+
+
+def test_the_torch7_code_scales_gamma_and_clips_all(fit):
+    method = make(glorot_norm=True, clip_norm=True, norm_output="batch", betas="paper", lr=8.0)
+    groups = groups_of(method, fit)
+    norms = [m for m in method.net if isinstance(m, nn.BatchNorm1d | ShiftBatchNorm)]
+    assert [isinstance(n, ShiftBatchNorm) for n in norms] == [True, True, False]
+    scales = {id(p): group["lr_scale"] for group in groups for p in group["params"]}
+    for norm in norms:
+        assert scales[id(norm.weight)] == pytest.approx((norm.weight.numel() / 1.5) ** 0.5)
+        assert scales[id(norm.bias)] == 1
+    assert all(group["clip"] == 1 and group["betas"] == (0.875, 0.9990234375) for group in groups)
+    assert [n.bias.abs().max() for n in norms] == [1, 1, 1]
+
+
+def test_without_that_gamma_and_beta_are_free(fit):
+    method = make(lr=8.0)
+    groups = groups_of(method, fit)
+    assert ["clip" in group for group in groups] == [False, True, True, True]
+    assert groups[0]["lr_scale"] == 1
+    assert groups[0]["betas"] == (0.9, 0.999)
+    norms = [m for m in method.net if isinstance(m, ShiftBatchNorm)]
+    assert len(norms) == 3
+    assert max(n.bias.abs().max() for n in norms) > 1

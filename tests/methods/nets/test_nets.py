@@ -189,3 +189,58 @@ def test_every_method_trains_every_net(method, net, precision, fit):
     moved = [n for n in norm_weights if not torch.equal(before[n], after[n])]
     assert set(moved) == set(norm_weights)
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.net.parameters())
+
+
+def norms_of(net):
+    return [m for m in net.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
+
+
+def test_running_factors_of_dense_layers_and_of_the_last():
+    settings = {"norm_eps": 0.5, "norm_factor": 0.2, "norm_factor_dense": 0.1}
+    assert [(n.eps, n.momentum) for n in norms_of(build("tiny", (1, 8, 8), **settings))] == [
+        (0.5, f) for f in (0.2, 0.1, 0.1)
+    ]
+    last = norms_of(build("vgg", (3, 8, 8), width=2, norm_factor=0.125, norm_factor_output=0.1))
+    assert [n.momentum for n in last] == [0.125] * 8 + [0.1]
+
+
+def test_batch_norm_that_learns_nothing(fit):
+    net = NETS["tiny"].Config(width=2, norm_affine=False)
+    method = METHODS["bayesbinn"](METHODS["bayesbinn"].Config(), net, (1, 8, 8), 10, "cross_entropy")
+    fit(method, torch.randn(20, 1, 8, 8), torch.arange(20) % 10, epochs=2)
+    norms = norms_of(method.net)
+    assert len(norms) == 3
+    assert all(torch.equal(n.weight, torch.ones_like(n.weight)) and not n.bias.any() for n in norms)
+    assert all(n.running_mean.any() for n in norms)
+
+
+def test_widths_and_dense_units():
+    net = build("mlp", (1, 8, 8), width=5, depth=1, widths=[7, 16, 9], dropout_hidden=0.5)
+    assert weight_shapes(net) == [(7, 64), (16, 7), (9, 16), (10, 9)]
+    assert len([m for m in net if isinstance(m, nn.Dropout)]) == 3
+    assert weight_shapes(build("vgg", (3, 8, 8), width=2, dense=24))[-3:] == [(24, 8), (24, 24), (10, 24)]
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_without_a_norm_at_the_output_logits_are_sums(name):
+    net = build(name, (1, 8, 8), output_norm=False, **SMALL[name])
+    logits = net(torch.randn(5, 1, 8, 8))
+    assert isinstance(list(net)[-1], BinaryLinear)
+    assert torch.equal(logits, logits.round())
+    assert logits.shape == (5, 10)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "settings", [{"norm": "layer"}, {"norm_running": "inverse_std"}, {"output_norm": False}], ids=str
+)
+def test_methods_train_with_what_a_net_asks_for_or_say_that_they_cannot(method, settings, fit):
+    config = NETS["tiny"].Config(width=2, **settings)
+    arguments = METHODS[method].Config(), config, (1, 8, 8), 10, "cross_entropy"
+    if method == "pbnet" or (method == "ste_shift" and "output_norm" not in settings):
+        with pytest.raises(UserError, match=f"net.{next(iter(settings))}=.*method={method}"):
+            METHODS[method](*arguments)
+        return
+    model = METHODS[method](*arguments)
+    fit(model, torch.randn(20, 1, 8, 8), torch.arange(20) % 10, epochs=2)
+    assert all(value.isfinite().all() for value in model.net.state_dict().values())
