@@ -17,6 +17,7 @@ from hydra.core.global_hydra import GlobalHydra
 from torch.utils.data import DataLoader, TensorDataset
 
 import run
+import training.train  # noqa: F401  here, so that no command of a test takes long enough to say what it is loading
 from configs.schema import CONFIGS, register, resolve
 from training.run import Run
 

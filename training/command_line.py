@@ -1,6 +1,7 @@
 """What the commands share: jobs of Hydra's whose failures are told in one line, and the exit status."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -58,8 +59,9 @@ def command_line(app: Callable[[], Any], help_text: Callable[[], str]) -> int:
     """Runs Hydra's `app`, or prints the help: exit status 0, or 2 after one line that says what to put right."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, and the text below is ours
     words = sys.argv[1:]
+    asks_help = not {"--help", "-h"}.isdisjoint(words)
     try:
-        if {"--help", "-h"} & set(words):
+        if asks_help:
             print(help_text())
             return 0
         check_choices(words)
@@ -75,9 +77,9 @@ def command_line(app: Callable[[], Any], help_text: Callable[[], str]) -> int:
         tell(error)
     except CONFIG_ERRORS as error:
         tell(explain(error))
-    except BrokenPipeError:  # the reader, such as `head`, has what it wanted
+    except BrokenPipeError:  # the reader, such as `head`, has what it wanted; a run has not, or a grid not all
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return 0 if asks_help else 128 + signal.SIGPIPE
     except OSError as error:
         tell(f"{error.filename}: {error.strerror}" if error.filename else error)
     except KeyboardInterrupt:
