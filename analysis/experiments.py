@@ -69,7 +69,7 @@ class ChosenNamesFirst(SearchPathPlugin):
 for plugin in (ChosenNames, ChosenNamesFirst):
     Plugins.instance().register(plugin)
 ConfigStore.instance().store(
-    name="experiment_alone",  # in place of configs/run.yaml, whose values are no part of the experiment
+    name="experiment_only",  # in place of configs/run.yaml, whose values are no part of the experiment
     node={"defaults": ["_self_", *({group: None} for group in GROUPS), {"experiment": "???"}]},
 )
 
@@ -95,7 +95,7 @@ def _settings(name: str, configs: Path) -> dict[str, list[Any]]:
     ChosenNamesFirst.active = True
     try:
         with initialize_config_dir(str(configs.resolve()), version_base="1.3"):
-            config = compose("experiment_alone", [f"experiment={name}"], return_hydra_config=True)
+            config = compose("experiment_only", [f"experiment={name}"], return_hydra_config=True)
     finally:
         ChosenNamesFirst.active = False
     grid = config.hydra.sweeper.params or {}

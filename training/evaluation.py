@@ -1,4 +1,4 @@
-"""What is measured once training is over. The test set is read here, and nowhere else."""
+"""What is measured once training is over. The test set is read here first, and after it by the packed net."""
 
 import torch
 
