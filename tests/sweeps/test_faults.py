@@ -81,8 +81,8 @@ def run_with_kills(words: list[str], root: Path, kills: int) -> int:
             workers[number] = start(command, words, output)
     for worker in workers:
         worker.join()
-    # what a worker left to one that was killed later; takeover, since with a server a trial that was killed before it had
-    # its lock could be another machine's
+    # what a worker left to one that was killed later; takeover, since with a server a trial that was killed before it
+    # had its lock could be another machine's
     last = start(command, [*words, "takeover=true"], output)
     last.join()
     assert last.exitcode == 0, output.read_text()[-3000:]
