@@ -137,11 +137,12 @@ def _promise(config: SuiteConfig, design: Design) -> Iterator[str]:
     spread, source = _spread(config)
     difference = detectable(design.replicates, max(1, len(config.methods) - 1)) * spread
     yield (
-        f"  can tell   a difference to {CONTROL} of {difference:.2g} points of test error, in 8 of 10 cases, where a "
-        f"method's replicates spread by {spread:.2g} points ({source}); of more, in proportion to that spread"
+        f"  can tell   a difference to {CONTROL} of {difference:.2g} points of test error or more, with 80 % power, if "
+        f"replicates of a method have a standard deviation of {spread:.2g} points ({source}); with another one, in "
+        "proportion"
     )
     yield (
-        f"  cannot     smaller differences; which of two methods other than {CONTROL} is better; what more than "
+        f"  cannot     a smaller difference; which of two methods other than {CONTROL} is better; what more than "
         f"{design.epochs} epochs, or searches of more than {design.trials} trials, would change"
     )
 

@@ -139,6 +139,8 @@ def make_replicates(config: SuiteConfig, command: dict[str, str]) -> list[Replic
     for name in command:
         if name.startswith("method.") or name in NOT_FOR_A_SUITE:
             raise UserError(f"{name} is not for a suite, which has methods=[…], and draws each replicate's seeds anew")
+    if config.dataset.validation == 0:
+        raise UserError("dataset.validation=0 is not for a suite, which chooses by the validation error")
     for name in config.methods:
         if name not in METHODS:
             raise unknown("method", name, METHODS)

@@ -1,10 +1,16 @@
+import os
+import shutil
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 
 import hydra
 import pytest
 from hydra.core.global_hydra import GlobalHydra
+from sqlalchemy import create_engine
 
 from configs.schema import CONFIGS, register, resolve
 from sweeps.settings import SweepConfig, register_schemas
@@ -70,3 +76,42 @@ def call(capfd, monkeypatch) -> Callable[..., Outcome]:
         return Outcome(status, *capfd.readouterr())
 
     return call
+
+
+def _programs() -> Path | None:
+    """Debian keeps them out of the path, by version."""
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name))
+    found = shutil.which("initdb")
+    return folders[-1] if folders else Path(found).parent if found else None
+
+
+@pytest.fixture(scope="session")
+def server():
+    """The URL of an empty database that listens on a socket in a folder of its own."""
+    programs = _programs()
+    if not programs:
+        pytest.skip("needs PostgreSQL's programs (Debian: apt install postgresql)")
+    try:
+        create_engine("postgresql://")
+    except ImportError as error:
+        pytest.skip(f"needs a driver for PostgreSQL: {error}")
+    user = "nobody" if os.getuid() == 0 else None  # the server refuses to be root
+    folder = Path(tempfile.mkdtemp(prefix="pg"))  # short: a socket's path has 107 characters at most
+    try:
+        if user:
+            shutil.chown(folder, user)
+
+        def call(*words: str) -> None:
+            done = subprocess.run(words, user=user, capture_output=True, text=True, cwd=folder, timeout=120)
+            if done.returncode:
+                pytest.skip(f"PostgreSQL does not start here: {done.stderr.strip() or done.stdout.strip()}")
+
+        call(f"{programs}/initdb", "-D", f"{folder}/data", "-A", "trust", "-U", "postgres", "--no-sync")
+        options = f"-c listen_addresses= -c fsync=off -k {folder}"
+        call(f"{programs}/pg_ctl", "-D", f"{folder}/data", "-l", f"{folder}/log", "-w", "-o", options, "start")
+        try:
+            yield f"postgresql://postgres@/postgres?host={folder}"
+        finally:
+            call(f"{programs}/pg_ctl", "-D", f"{folder}/data", "-m", "immediate", "stop")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

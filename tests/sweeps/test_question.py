@@ -74,11 +74,9 @@ def test_a_question_is_planned_once_and_answered(call, small, tmp_path):
     assert "ste is added" in outcome.out
     assert re.search(r"an epoch +ste [\d.e-]+ s \(timed\), bop [\d.e-]+ s \(timed\)", outcome.out)
     assert "2 replicates of 2 trials and 1 runs, 1 epochs" in outcome.out
-    # R = 2: t(0.975, 2) = 4.30, and power 0.8 at a noncentrality of 6.4 σ for √(R/2) = 1; σ = 0.5 is assumed
-    told = re.search(
-        r"a difference to ste of ([\d.]+) points .* by 0.5 points \(assumed: no record tells\)", outcome.out
-    )
-    assert 2.5 < float(told[1]) < 4
+    # two replicates detect 5.65 σ, and σ = 0.5 is assumed
+    told = re.search(r"a difference to ste of ([\d.]+) points .* 0.5 points \(assumed: no record tells\)", outcome.out)
+    assert float(told[1]) == 2.8
     runs = records_in(tmp_path / "runs").values()
     assert sorted((r.config["method"]["name"], r.config["seed"]) for r in runs) == [
         ("bop", 1001),

@@ -336,6 +336,7 @@ def test_the_time_left_is_by_the_records(settings, configure, call, tmp_path):
         (["suite=digits", "seed=1"], ["seed", "anew"]),
         (["suite=digits", "split_seed=1"], ["split_seed", "anew"]),
         (["suite=digits", "search_seed=1"], ["search_seed", "anew"]),
+        (["suite=digits", "dataset.validation=0"], ["dataset.validation=0", "validation error"]),
         (["suite=digits", "replicates=0"], ["replicates=0", "≥ 1"]),
         (["suite=digits", "runs=1000"], ["runs=1000", "≤ 999"]),
         (["suite=digits", "trials=0"], ["trials=0", "≥ 1"]),
