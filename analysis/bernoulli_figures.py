@@ -4,6 +4,8 @@ They are made of the records of
 
 python run.py -m +experiment=bernoulli_mnist seed=0,1,2
 python run.py -m +experiment=bernoulli_cnn_mnist method=ste,real seed=0,1,2
+python run.py +experiment=ablation_bernoulli
+python run.py -m "+experiment=glob(slides_net_*)" seed=0,1,2
 """
 
 import numpy as np
@@ -17,6 +19,9 @@ STAGES = {  # column of the curves → what the net is there
     "val_weights_error": "weights made signs, activations as they train",
     "val_error": "fully binary: weights and activations signs",
 }
+
+# how `ste` is usually; None: a record from before there was the setting
+USUAL = {"net.output_norm": [True, None], "method.activation_gradient": ["hardtanh", None]}
 
 
 def error_by_stage(runs: pd.DataFrame) -> Figure | None:
@@ -35,7 +40,7 @@ def error_by_stage(runs: pd.DataFrame) -> Figure | None:
     for column, label in STAGES.items():
         sns.lineplot(curves, x="epoch", y=column, errorbar="sd", label=label, ax=axes[0])
     for method, style in (("ste", "--"), ("real", ":")):
-        other = main_setting(where(found, **{"method.name": method}))
+        other = main_setting(where(found, **{"method.name": method} | USUAL))
         if len(other):
             error = other["validation.error"].mean()
             axes[0].axhline(error, color="black", linestyle=style, linewidth=1, label=f"{method}, chosen epoch")
@@ -74,4 +79,65 @@ def weight_probabilities(runs: pd.DataFrame) -> Figure | None:
     return figure
 
 
-FIGURES = {"bernoulli_stages": error_by_stage, "bernoulli_probabilities": weight_probabilities}
+SLIDES_NET = {  # experiment → what it shows; the column of the curves, of the chosen epoch, that counts
+    "slides_net_1_real": ("real", "val_error"),
+    "slides_net_2_signs": ("real weights,\n±1 activations", "val_error"),
+    "slides_net_3_soft": ("Bernoulli,\nnot hardened", "val_soft_error"),
+    "slides_net_4_ste": ("ste", "val_error"),
+    "slides_net_5_ste_slides": ("ste as\nthe slides have it", "val_error"),
+    "slides_net_6_bernoulli": ("bernoulli", "val_error"),
+}
+REPORTED = {"real": 1.0, "ste as\nthe slides have it": 10.5, "bernoulli": 2.5}  # % of test error, the slides
+
+
+def slides_net(runs: pd.DataFrame) -> Figure | None:
+    """Lowest validation error of each run of the study `slides_net_*`: where the slides' net loses accuracy. Crosses:
+    the slides' own figures, of the test set."""
+    rows = []
+    for experiment, (label, column) in SLIDES_NET.items():
+        found = of_experiment(runs, experiment)
+        found = found if experiment == "slides_net_5_ste_slides" else where(found, **USUAL)
+        for _, run in found.iterrows():
+            rows.append({"net": label, "error": min(run["curves"][column]), "seed": run["seed"]})
+    if not rows:
+        return None
+    table = pd.DataFrame(rows)
+    order = [label for label, _ in SLIDES_NET.values() if label in set(table["net"])]
+    figure, ax = plt.subplots(figsize=(8, 4), layout="constrained")
+    sns.stripplot(table, x="net", y="error", order=order, ax=ax, jitter=False, alpha=0.7)
+    sns.pointplot(
+        table, x="net", y="error", order=order, ax=ax, errorbar=None, linestyle="none", marker="_", color="black"
+    )
+    for place, label in enumerate(order):
+        if label in REPORTED:
+            ax.plot(place, REPORTED[label], "x", color="C3", label="slides (test)" if label == "real" else None)
+    ax.set(yscale="log", xlabel="", ylabel="validation error, %", title="the slides' net, MNIST (pixels ±1, 24×24)")
+    ax.set_yticks(ticks := [1, 2, 3, 5, 10, 20], [f"{t:g}" for t in ticks])
+    ax.minorticks_off()
+    return figure
+
+
+def ablation(runs: pd.DataFrame) -> Figure | None:
+    """Validation error of `ablation_bernoulli`: z × activations × order of hardening; a point a seed."""
+    chosen = of_experiment(runs, "ablation_bernoulli")
+    if chosen.empty:
+        return None
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
+    order = ["by_part", "by_part_of_layer", "by_layer", "at_once"]
+    for ax, activations in zip(axes, ("hard", "annealed"), strict=True):
+        part = where(chosen, **{"method.activations": activations})
+        style = {"order": order, "hue": "method.how", "hue_order": ["nominal", "clt"], "dodge": True, "jitter": False}
+        sns.stripplot(part, x="method.binarize", y="validation.error", ax=ax, legend=ax is axes[1], **style)
+        ax.set(title=f"activations {activations}", xlabel="order of hardening", ylabel="validation error, %")
+        ax.tick_params(axis="x", labelsize=8)
+    sns.move_legend(axes[1], "best", title="z by")
+    figure.suptitle("bernoulli, MNIST (pixels ±1, 24×24, 10,000 digits), 20 epochs")
+    return figure
+
+
+FIGURES = {
+    "bernoulli_stages": error_by_stage,
+    "bernoulli_probabilities": weight_probabilities,
+    "bernoulli_ablation": ablation,
+    "slides_net": slides_net,
+}

@@ -73,7 +73,7 @@ def cells_of(runs: pd.DataFrame) -> pd.DataFrame:
         key = f"{method}, activations ±1" if method in both and signs else method
         rows.append(
             {
-                "method": f"{key} (reconstruction)" if first["model.reconstruction"] else key,
+                "method": f"{key} ({note})" if (note := _note(first)) else key,
                 "key": key,
                 "family": method,
                 "dataset": label,
@@ -99,6 +99,15 @@ def cells_of(runs: pd.DataFrame) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def _note(run: Any) -> str:
+    """What a table says beside a method's name: that it is a reconstruction, or how it departs from its source."""
+    if run["model.reconstruction"]:
+        return "reconstruction"
+    if run["method.name"] != "bernoulli" or run.get("method.how") != "nominal":
+        return ""
+    return "nominal variance" + (", hard activations" if run.get("method.activations") == "hard" else "")
 
 
 def _validation(runs: pd.DataFrame) -> float:

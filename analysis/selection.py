@@ -64,9 +64,11 @@ def where(runs: pd.DataFrame, **values: Any) -> pd.DataFrame:
     """The runs with these values; a list means any of them, None a missing value. Dotted names are given as
     `**{"net.width": 256}`."""
     for name, wanted in values.items():
-        if name not in runs:
-            return runs.iloc[:0]
         valid = wanted if isinstance(wanted, list) else [wanted]
+        if name not in runs:
+            if None not in valid:
+                return runs.iloc[:0]
+            continue
         runs = runs[runs[name].isin(valid) | (runs[name].isna() & (None in valid))]
     return runs
 

@@ -22,6 +22,7 @@ from .binary.bernoulli import (
 )
 from .binary.layers import Parts, binary_layers
 from .binary.norm_statistics import kept_statistics
+from .binary.poisson_binomial import GRADIENTS
 from .binary.sign import sign
 from .optim.hardening import BINARIZE, HardeningPlan
 from .optim.schedule import Schedule
@@ -38,9 +39,14 @@ class Config(MethodConfig):
     norm_rate: float = setting(0.1, "batch norm's learning rate as a multiple of that of θ", above=0)
     how: str = setting("nominal", "how a layer has z, the probability of a sum ≥ 0, in training", choices=LAYER_WAYS)
     tolerance: float = setting(0.03, "how=auto: largest error of a sum that is left to the CLT", above=0)
+    gradient: str = setting(
+        "solve", "how=exact: ∂z by substitution, by three or five of its equations, or by autograd", choices=GRADIENTS
+    )
     spread: float = setting(1.0, "how=nominal: κ, sums are taken to spread κ times as wide as fair coins", above=0)
     soft: float = setting(0.3, "share of the epochs before hardening begins", above=0, high=1)
-    binarize: str = setting("by_part", "hardens all weights in the end, layer by layer, or in parts", choices=BINARIZE)
+    binarize: str = setting(
+        "by_part", "hardens all weights at the end, layer by layer, parts of all or of one layer", choices=BINARIZE
+    )
     activations: str = setting(
         "hard", "while weights harden: signs with σ's gradient, or σ with T annealed", choices=("hard", "annealed")
     )
@@ -71,13 +77,16 @@ class Bernoulli(RecalibratedMethod):
     Source: slides, Pavlyuchenkov 2023. Differs from them: z is computed with the nominal variance, which keeps a slope
     where all terms are nearly certain (`how=auto`, `exact`, `adaptive` and `clt` give P(S ≥ 0) itself); while weights
     harden, activations are signs with the gradient of σ(a/T) (`activations=annealed` lowers T instead); with
-    `binarize=by_part` a part of every layer hardens at a time, not a part of one layer."""
+    `binarize=by_part`, the default, a part of every layer hardens at a time; the slides' part of one layer is
+    `by_part_of_layer`. The gradient that the slides end with, by three central equations, is `how=exact
+    gradient=three`."""
 
     Config = Config
 
     def parts(self) -> Parts:
         c = self.config
-        return BernoulliParts(WeightMean, ActivationMean, how=c.how, tolerance=c.tolerance, spread=c.spread)
+        ways = {"how": c.how, "tolerance": c.tolerance, "spread": c.spread, "gradient": c.gradient}
+        return BernoulliParts(WeightMean, ActivationMean, **ways)
 
     def initialize(self) -> None:
         self.layers: Any = list(binary_layers(self.net).values())

@@ -111,6 +111,8 @@ def _stages(net: nn.Module) -> list[_Stage]:
             flatten = False
         elif isinstance(module, nn.Flatten):
             flatten = True
+        elif isinstance(module, nn.LayerNorm):
+            raise PackError(f"layer {name} ({type(module).__name__}) mixes channels: it is no threshold of a sum")
         elif not stages or flatten:
             raise PackError(f"layer {name} ({type(module).__name__}) stands where none can be packed")
         else:

@@ -24,6 +24,7 @@ from configs.settings import UserError, check, unknown
 from .settings import SPACES
 
 SCALES = ("log", "linear", "categorical")
+EDGE = 0.05  # of a range
 DIGITS = 3  # significant ones of a tuned number: finer differences tell nothing, and the file stays readable
 
 
@@ -35,6 +36,17 @@ class Space:
     def suggest(self, trial: Trial) -> dict[str, Any]:
         """The value of every tuned setting in this trial, as it is trained: numbers to three significant digits."""
         return {name: _rounded(_suggested(trial, name, values), values) for name, values in self.tuned.items()}
+
+    def near_edges(self, values: dict[str, Any]) -> list[str]:
+        """The settings whose value lies in the first or last EDGE of its range, on its scale: `lr=0.0998 of
+        [0.0001, 0.1]`. Better values may lie outside."""
+        found = []
+        for name, chosen in self.tuned.items():
+            if isinstance(chosen, FloatDistribution | IntDistribution):
+                place = _place(values[name], chosen)
+                if min(place, 1 - place) < EDGE:
+                    found.append(f"{name}={values[name]:g} of [{chosen.low:g}, {chosen.high:g}]")
+        return found
 
     def grid(self, trials: int) -> list[dict[str, Any]]:
         """The finest grid of at most `trials` points: all choices × equally many values of every range, ends included.
@@ -124,6 +136,14 @@ def _suggested(trial: Trial, name: str, values: BaseDistribution) -> Any:
         return trial.suggest_int(name, values.low, values.high, log=values.log)
     assert isinstance(values, FloatDistribution)
     return trial.suggest_float(name, values.low, values.high, log=values.log)
+
+
+def _place(value: float, values: FloatDistribution | IntDistribution) -> float:
+    """Where in its range a value lies on its scale: 0 at the low end, 1 at the high one."""
+    low, high = float(values.low), float(values.high)
+    if values.log:
+        return math.log(value / low) / math.log(high / low)
+    return (value - low) / (high - low)
 
 
 def _rounded(value: Any, values: BaseDistribution) -> Any:

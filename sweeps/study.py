@@ -202,8 +202,10 @@ class Sweep:
         found = f"validation error {best.value:.2f} % in trial {best.number}"
         search = f"sampler {self.config.sampler}, pruner {self.config.pruner}, search seed {self.config.search_seed}"
         write_tuned(self.path, self.trial_run(best).config, self.name, states.total(), [heading, f"{found}; {search}"])
+        edges = self.space.near_edges(best.user_attrs["values"]) if self.config.sampler != "grid" else []
+        warning = f"  at an edge {', '.join(edges)}: better values may lie outside the search space\n" if edges else ""
         return (
-            f"{heading}\n  best       {found}: {_text(best)}\n"
+            f"{heading}\n  best       {found}: {_text(best)}\n{warning}"
             f"  written    {self.path}   (python run.py +tuned={self._choice()})\n"
             f"  records    {self.folder / 'records'}\n"
             f"  dashboard  optuna-dashboard {shown(self.url).removeprefix('journal:')}"

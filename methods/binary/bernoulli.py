@@ -85,6 +85,7 @@ class _Probabilities(nn.Module):
     how: str
     tolerance: float
     spread: float
+    gradient: str
     weight: Tensor
     quantizer: Quantizer
 
@@ -110,7 +111,7 @@ class _Probabilities(nn.Module):
             mean = self.product(x, w)
             if self.how in ("exact", "adaptive"):
                 rows = self.patches(x).flatten(0, 1).split(max(1, CHUNK // w.numel()))
-                z = torch.cat([_chunk(_of_all, part, w.flatten(1), self.how) for part in rows])
+                z = torch.cat([_chunk(_of_all, part, w.flatten(1), self.how, self.gradient) for part in rows])
                 return z.unflatten(0, (len(x), -1)).transpose(1, 2).reshape(mean.shape)
             variance = N - self.product(x.square(), w.square())
             z = normal_prob(mean, variance, N)
@@ -137,9 +138,10 @@ class BernoulliLinear(_Probabilities, BinaryLinear):
         how: str = "auto",
         tolerance: float = 0.01,
         spread: float = 1.0,
+        gradient: str = "solve",
     ) -> None:
         super().__init__(in_features, out_features, quantizer)
-        self.how, self.tolerance, self.spread = how, tolerance, spread
+        self.how, self.tolerance, self.spread, self.gradient = how, tolerance, spread, gradient
 
     def product(self, x: Tensor, w: Tensor) -> Tensor:
         return F.linear(x, w)
@@ -162,9 +164,10 @@ class BernoulliConv2d(_Probabilities, BinaryConv2d):
         how: str = "auto",
         tolerance: float = 0.01,
         spread: float = 1.0,
+        gradient: str = "solve",
     ) -> None:
         super().__init__(in_channels, out_channels, kernel, quantizer, padding, stride)
-        self.how, self.tolerance, self.spread = how, tolerance, spread
+        self.how, self.tolerance, self.spread, self.gradient = how, tolerance, spread, gradient
 
     def product(self, x: Tensor, w: Tensor) -> Tensor:
         return F.conv2d(x, w, stride=self.stride, padding=self.padding)
@@ -181,9 +184,11 @@ class BernoulliParts(Parts):
     how: str = "auto"
     tolerance: float = 0.01
     spread: float = 1.0
+    gradient: str = "solve"
 
     def linear(self, role: Role, in_features: int, out_features: int, *, after_dropout: bool = False) -> nn.Module:
-        return BernoulliLinear(in_features, out_features, self.weight(), self.way(role), self.tolerance, self.spread)
+        arguments = in_features, out_features, self.weight()
+        return BernoulliLinear(*arguments, self.way(role), self.tolerance, self.spread, self.gradient)
 
     def conv(
         self,
@@ -197,14 +202,14 @@ class BernoulliParts(Parts):
         after_dropout: bool = False,
     ) -> nn.Module:
         arguments = in_channels, out_channels, kernel, self.weight(), padding, stride
-        return BernoulliConv2d(*arguments, self.way(role), self.tolerance, self.spread)
+        return BernoulliConv2d(*arguments, self.way(role), self.tolerance, self.spread, self.gradient)
 
     def way(self, role: Role) -> str:
         return EXPECTATION if role == "output" else self.how
 
 
-def _of_all(x: Tensor, w: Tensor, how: str) -> Tensor:
-    return prob_sum_nonnegative(x[:, None] * w, how)
+def _of_all(x: Tensor, w: Tensor, how: str, gradient: str) -> Tensor:
+    return prob_sum_nonnegative(x[:, None] * w, how, gradient=gradient)
 
 
 def _of_some(patches: Tensor, w: Tensor, image: Tensor, place: Tensor, out: Tensor) -> Tensor:

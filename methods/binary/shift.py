@@ -106,9 +106,10 @@ class ShiftBatchNorm(nn.Module):
 
     Raises ValueError for an unknown statistic, an input of another shape, and in training for one value per feature.
 
-    Differs from the sources: Torch7's layer of fully connected nets evaluates with statistics of the test batch, and
-    starts its running inverse at 1; its last layer has ordinary batch norm; its momentum is 1/8. The TensorFlow code
-    leaves the backward pass to autodiff, which takes each AP2 for a constant.
+    Differs from the sources: Torch7's running inverse starts at 1 in its layer for dense nets; its last layer has
+    ordinary batch norm; its momentum is 1/8. (Both its layers evaluate with running statistics; for some hours a commit
+    used those of the test batch.) The TensorFlow code leaves the backward pass to autodiff, which takes each AP2 for a
+    constant.
     Source: Courbariaux & Hubara 2016, arXiv 1602.02830, alg. 3; backward and statistics from its Torch7 code."""
 
     dimensions: ClassVar[tuple[int, ...]] = ()

@@ -2,17 +2,19 @@
 
 from dataclasses import dataclass
 
-BINARIZE = ("at_once", "by_layer", "by_part")
+BINARIZE = ("at_once", "by_layer", "by_part", "by_part_of_layer")
 
 
 @dataclass(frozen=True)
 class HardeningPlan:
     """A run of `epochs` epochs begins with a soft stage: the share `soft` of them, rounded, at least one. After it
-    come the spans in which layers harden. With `by_layer` each layer has its own span, front to back, about equally
-    long; in a run of few epochs some are empty. Otherwise one span, the rest of the run, serves all layers.
+    come the spans in which layers harden. With `by_layer` and `by_part_of_layer` each layer has its own span, front to
+    back, about equally long; in a run of few epochs some are empty. Otherwise one span, the rest of the run, serves all
+    layers.
 
     A moment is the number of epochs since the run began. Weights are hardened at the start of an epoch. With `by_part`,
-    a part of every layer is hardened at each start within the span, and the last start hardens the rest. Otherwise a
+    a part of every layer is hardened at each start within the span, and the last start hardens the rest; with
+    `by_part_of_layer`, a part of the one layer whose span it is. Otherwise a
     whole layer is hardened at the first start after its span. (After the last span there is none: evaluation uses the
     signs anyway.)"""
 
@@ -28,7 +30,7 @@ class HardeningPlan:
     def span(self, layer: int) -> tuple[int, int]:
         """The epochs [first, end) in which `layer` is being hardened."""
         first, length = self.soft_epochs, self.epochs - self.soft_epochs
-        if self.binarize != "by_layer":
+        if self.binarize in ("at_once", "by_part"):
             return first, self.epochs
         return first + layer * length // self.layers, first + (layer + 1) * length // self.layers
 
@@ -42,9 +44,9 @@ class HardeningPlan:
     def hardened(self, layer: int, epoch: int) -> float:
         """The share of the layer's weights that are ±1, and stay so, from the start of `epoch` on.
 
-        With `by_part`: `1 − (1 − k/n)²` at the k-th of the span's n starts, so that the last parts are small."""
+        In parts: `1 − (1 − k/n)²` at the k-th of the span's n starts, so that the last parts are small."""
         first, end = self.span(layer)
-        if self.binarize == "by_part" and first <= epoch < end:
+        if self.binarize in ("by_part", "by_part_of_layer") and first <= epoch < end:
             return 1 - (1 - (epoch - first + 1) / (end - first)) ** 2
         return float(epoch >= end)
 

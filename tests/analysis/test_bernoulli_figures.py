@@ -4,7 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.bernoulli_figures import FIGURES, STAGES, error_by_stage, weight_probabilities
+from analysis.bernoulli_figures import (
+    FIGURES,
+    SLIDES_NET,
+    STAGES,
+    ablation,
+    error_by_stage,
+    slides_net,
+    weight_probabilities,
+)
 from analysis.experiments import experiment_settings
 from analysis.selection import load_runs
 
@@ -49,3 +57,35 @@ def test_without_records_there_is_no_figure(name, tmp_path):
 
 def test_without_diagnostics_there_is_no_histogram():
     assert weight_probabilities(pd.DataFrame([bernoulli_run("bernoulli", 0, 6.5, diagnostics={})])) is None
+
+
+def rows_of(experiment, **more):
+    settings = experiment_settings(experiment)
+    fixed = {key: values[0] for key, values in settings.items()} | {"limit_train": 0, "run_id": experiment}
+    return [fixed | {"seed": seed} | more for seed in (0, 1)]
+
+
+def test_the_slides_net_shows_the_lowest_error_of_each_of_its_runs():
+    errors = {name: [9.0, 2.0 + i, 8.0] for i, name in enumerate(SLIDES_NET)}
+    rows = []
+    for name, (_, column) in SLIDES_NET.items():
+        rows += rows_of(name, curves={"val_error": [7.0], "val_soft_error": [7.0]} | {column: errors[name]})
+    (ax,) = slides_net(pd.DataFrame(rows)).axes
+    shown = [sorted({y for _, y in c.get_offsets()}) for c in ax.collections if len(c.get_offsets()) == 2]
+    assert shown == [[2.0 + i] for i in range(6)]
+    assert [t.get_text() for t in ax.get_xticklabels()] == [label for label, _ in SLIDES_NET.values()]
+
+
+def test_the_ablation_has_a_panel_for_each_kind_of_activation():
+    settings = experiment_settings("ablation_bernoulli")
+    fixed = {key: values[0] for key, values in settings.items() if len(values) == 1}
+    rows = [
+        fixed | {"method.how": how, "method.activations": a, "method.binarize": b, "seed": 0, "validation.error": e}
+        for how, e in (("nominal", 5.0), ("clt", 7.0))
+        for a in settings["method.activations"]
+        for b in settings["method.binarize"]
+    ]
+    hard, annealed = ablation(pd.DataFrame(rows)).axes
+    for ax in (hard, annealed):
+        points = [y for c in ax.collections for _, y in c.get_offsets()]
+        assert sorted(points) == [5.0] * 4 + [7.0] * 4

@@ -1,9 +1,12 @@
 """BNN+'s regularizer: its value, its gradient, and that it enters the training loss with its weight λ."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
+from configs.settings import UserError
 from methods import METHODS
 from methods.binary.layers import binary_layers
 from methods.bnnplus import distance_to_alpha
@@ -70,3 +73,40 @@ def test_no_regularizer_costs_nothing(fit):
     method = make(strength=0.0)
     fit(method, torch.randn(20, 1, 8, 8), torch.arange(20) % 10, epochs=1)
     assert method.penalty() is None
+
+
+@pytest.mark.parametrize("swish", [True, False])
+def test_a_learned_strength_enters_with_its_logarithm_and_goes_to_one_over_the_distance(swish, fit):
+    method = make(learn_strength=True, strength=0.25, lr=0.05, lr_schedule="constant", swish_weights=swish, alpha=2.0)
+    layers = list(binary_layers(method.net).values())
+    distances = [abs(2 - layer.weight.detach().abs()).mean().item() for layer in layers]
+    expected = sum(0.25 * d - math.log(0.25) for d in distances)
+    assert method.penalty().item() == pytest.approx(expected, rel=1e-5)
+    for layer in layers:  # weights and α stay: λ alone is learned
+        layer.weight.requires_grad_(False)
+        layer.quantizer.alpha.requires_grad_(False)
+    fit(method, torch.randn(20, 1, 8, 8), torch.arange(20) % 10, epochs=400)
+    found = [layer.quantizer.log_strength.exp().item() for layer in layers]
+    assert found == pytest.approx([1 / d for d in distances], rel=1e-2)
+
+
+def test_a_learned_strength_starts_above_zero():
+    with pytest.raises(UserError, match=r"method.strength, which must be above 0"):
+        make(learn_strength=True, strength=0.0)
+
+
+@pytest.mark.parametrize(("kind", "statistic", "regularizer"), [("mean", np.mean, "R2"), ("median", np.median, "R1")])
+def test_alpha_from_the_weights_makes_the_regularizer_least(kind, statistic, regularizer):
+    method = make(alpha_from=kind, regularizer=regularizer, strength=1.0)
+    assert not any("alpha" in name for name, _ in method.named_parameters())
+    layers = list(binary_layers(method.net).values())
+    with torch.no_grad():
+        layers[0].weight.view(-1)[0] = 7.0  # so that mean and median differ
+    total = 0.0
+    for layer in layers:
+        size = layer.weight.detach().abs().double().flatten().numpy()
+        alphas = [statistic(size), statistic(size) + 0.05, statistic(size) - 0.05]
+        values = [np.mean(np.abs(a - size) ** (2 if regularizer == "R2" else 1)) for a in alphas]
+        assert values[0] == min(values)
+        total += values[0]
+    assert method.penalty().item() == pytest.approx(total, rel=1e-3)

@@ -216,3 +216,24 @@ def test_a_record_with_a_test_error_is_not_taken_for_a_trial(make, tmp_path):
     assert load(Path(trial.user_attrs["record"])).test is None
     assert tested.test is not None
     assert tested.run_id == Path(trial.user_attrs["record"]).stem
+
+
+def test_the_end_of_a_search_warns_of_a_best_value_at_an_edge(make, tmp_path):
+    space = tmp_path / "space.yaml"
+    space.write_text("tuned: {lr: {log: [1e-3, 1e-1]}, gamma: {log: [9.9e-4, 1e-3]}}\n")
+    sweep = make("method=bop", f"space={space}", "trials=1", "label=edge")
+    sweep.run()
+    best = sweep.best()
+    best.user_attrs["values"] |= {"lr": 0.01, "gamma": 1e-3}
+    sweep.best = lambda: best
+    text = sweep.conclude()
+    assert "  at an edge gamma=0.001 of [0.00099, 0.001]: better values may lie outside the search space\n" in text
+    best.user_attrs["values"] |= {"gamma": 9.95e-4}
+    assert "at an edge" not in sweep.conclude()
+
+
+def test_a_command_with_lists():
+    config = composed("method.milestones=[3,5]", "method.factors=[0.5,1e-3]", "method.lr_schedule=milestones")
+    again = composed(*shlex.split(command_of(config))[2:])
+    assert (again.method.milestones, again.method.factors) == ([3, 5], [0.5, 1e-3])
+    assert Run(again).id == Run(config).id

@@ -222,3 +222,21 @@ def test_parts_build_layers_of_the_chosen_way():
     assert layers[1](torch.zeros(1, 2, 9, 9)).shape == (1, 3, 4, 4)
     assert all(isinstance(layer.quantizer, Quantizer) for layer in layers)
     assert list(binary_layers(torch.nn.Sequential(*layers))) == ["0", "1", "2", "3"]
+
+
+@pytest.mark.parametrize("gradient", ["solve", "three", "five", "autograd"])
+@pytest.mark.parametrize("make_layer", [linear, conv])
+def test_the_gradient_of_exact_layers_is_the_one_asked_for(make_layer, gradient):
+    layer = make_layer("exact", gradient=gradient)
+    x = input_means(4, 20) if make_layer is linear else input_means(2, 2, 5, 5)
+    expected = prob_sum_nonnegative(sums(layer, x), "exact", gradient=gradient)
+    upstream = torch.randn(expected.shape, dtype=D)
+    found = torch.autograd.grad(expected, (x, layer.weight), upstream)
+    z = layer(x).flatten(2) if make_layer is conv else layer(x)[:, :, None]
+    torch.testing.assert_close(z, expected)
+    ours = torch.autograd.grad(z, (x, layer.weight), upstream)
+    for a, b in zip(ours, found, strict=True):
+        torch.testing.assert_close(a, b)
+    if gradient in ("three", "five"):
+        right = torch.autograd.grad(prob_sum_nonnegative(sums(layer, x), "exact"), x, upstream)[0]
+        assert not torch.allclose(ours[0], right, rtol=1e-6)

@@ -45,7 +45,8 @@ def test_runs_of_any_length(binarize, epochs, soft):
     assert spans[-1][1] == epochs
     ends = [plan.soft_epochs, *(end for _, end in spans)]
     for layer, (first, end) in enumerate(spans):
-        assert first == (ends[layer] if binarize == "by_layer" else plan.soft_epochs) <= end
+        one_by_one = binarize in ("by_layer", "by_part_of_layer")
+        assert first == (ends[layer] if one_by_one else plan.soft_epochs) <= end
         shares = [plan.hardened(layer, epoch) for epoch in range(epochs)]
         done = [plan.progress(layer, epoch / 4) for epoch in range(4 * epochs)]
         for values in (shares, done):
@@ -53,3 +54,13 @@ def test_runs_of_any_length(binarize, epochs, soft):
             assert all(0 <= value <= 1 for value in values)
         assert not any(shares[: plan.soft_epochs])
     assert all(0 <= plan.stage_progress(moment / 8) < 1 for moment in range(8 * epochs))
+
+
+def test_parts_of_one_layer_at_a_time():
+    plan = HardeningPlan("by_part_of_layer", 14, 3, 2 / 14)
+    assert [plan.span(layer) for layer in range(3)] == [(2, 6), (6, 10), (10, 14)]
+    parts = [7 / 16, 12 / 16, 15 / 16, 1]
+    for layer in range(3):
+        shares = [plan.hardened(layer, epoch) for epoch in range(14)]
+        before, after = 2 + 4 * layer, 14 - (6 + 4 * layer)
+        assert shares == pytest.approx([0] * before + parts + [1] * after)
