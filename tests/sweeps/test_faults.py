@@ -144,7 +144,7 @@ def test_a_full_disk_costs_no_trial(settings, call, tmp_path, space):
 
 
 def test_a_record_cut_short_is_named_and_the_rest_goes_on(settings, call, tmp_path):
-    words = [*settings, *folders(tmp_path), "methods=[ste,real]", "replicates=1", "trials=1", "epochs=1"]
+    words = [*settings, *folders(tmp_path), "methods=[ste,real]", "replicates=1", "runs=2", "trials=1", "epochs=1"]
     assert call(suite, *words).status == 0
     before = outcomes(tmp_path)
     cut, lost = sorted((tmp_path / "runs/ste").iterdir())
