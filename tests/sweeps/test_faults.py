@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 from sweeps import suite
 from tests.sweeps.tools import kill, records_in, start
 
-KILLS = int(os.environ.get("BNN_KILLS", 30))
+KILLS = int(os.environ.get("BNN_KILLS", 4))
 METHODS, REPLICATES, RUNS = ["ste", "bop"], 2, 1
 TRIALS = 3 + KILLS // 3  # enough to do for all of them
 
