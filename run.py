@@ -17,14 +17,15 @@ from training.summary import run_summary
 
 @hydra.main(version_base="1.3", config_path=CONFIGS, config_name="run")
 def app(config: DictConfig) -> float | None:
-    """One job of Hydra's: trains and prints the summary. Returns the validation error in %, None where it failed."""
+    """One job of Hydra's: trains and prints the summary. Returns the validation error in %, None where it
+    failed or sets no example aside."""
     from training.train import train  # here, so that a mistyped word is refused before torch is loaded
 
     with job():
         run = Run(resolve(config))
         record = train(run)
         print(run_summary(record, run.record_path), flush=True)
-        return record.validation["error"]
+        return record.validation.get("error")
     return None
 
 

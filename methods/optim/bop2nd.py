@@ -62,7 +62,7 @@ class Bop2ndOrder(MomentOptimizer):
         RuntimeError: a sparse gradient.
 
     Differs from the paper's code: a tie keeps the weight; weights are ±1 from the start; "adam" is added. The defaults
-    are those of the paper's hyperparameter study; its code has γ = 1e-6, σ = 1e-2.
+    are those of the paper's hyperparameter study; the class in its code has γ = 1e-6, σ = 1e-2, its nets τ = 1e-5.
 
     Source: Suárez-Ramírez et al., "A Bop and Beyond", 2021, arXiv 2104.05124.
 

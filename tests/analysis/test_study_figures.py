@@ -28,9 +28,9 @@ def test_heat_maps_show_the_error_of_every_cell():
     figure = robustness(pd.DataFrame(rows))
     for ax in figure.axes[:2]:
         shown = {text.get_text() for text in ax.texts}
-        assert shown == {f"{3.0 + i + 0.1 * j:.1f}" for i in range(6) for j in range(5)}
-        assert ax.get_title().endswith("20% of the grid within 1 point of its best")  # i = 0, and i = 1 with j = 0
-    corner = figure.axes[0].collections[0].get_array().reshape(5, 6)[0, 0]
+        assert shown == {f"{3.0 + i + 0.1 * j:.1f}" for i in range(9) for j in range(5)}
+        assert ax.get_title().endswith("13% of the grid within 1 point of its best")  # i = 0, and i = 1 with j = 0
+    corner = figure.axes[0].collections[0].get_array().reshape(5, 9)[0, 0]
     assert corner == 3.0  # smallest γ, smallest τ
 
 

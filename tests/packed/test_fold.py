@@ -9,6 +9,7 @@ from torch import nn
 
 from methods import METHODS
 from methods.binary.layers import BinaryConv2d, BinaryLinear
+from methods.binary.normalization import ChannelNorm
 from methods.binary.shift import ShiftBatchNorm1d
 from methods.binary.sign import Activation, ActivationSign, Identity, WeightSign
 from packed import PackError, engine
@@ -299,3 +300,10 @@ def test_float32_bytes_are_the_states(make):
     parameters = 35 * 65 + 65 * 65 + 65 * 10
     norms = 4 * (65 + 65 + 10) + 3  # γ, β, mean, variance; and a counter each
     assert fold(trained, SHAPES["mlp"], "symmetric").info["float32_bytes"] == 4 * (parameters + norms)
+
+
+def test_a_norm_over_channels_is_refused():
+    last = BinaryLinear(4, 2, WeightSign())
+    net = nn.Sequential(nn.Flatten(), BinaryLinear(8, 4, WeightSign()), ChannelNorm(4), ActivationSign(), last)
+    with pytest.raises(PackError, match=r"layer 2 \(ChannelNorm\) mixes channels"):
+        fold(net, (1, 2, 4), "binary")

@@ -46,3 +46,10 @@ def test_a_run_of_all_training_examples(configure, method):
 def test_there_is_nothing_to_choose_by_without_validation(configure):
     with pytest.raises(UserError, match=r"validation=0 leaves no validation error.*select=last"):
         configure("dataset.validation=0")
+
+
+def test_the_command_of_a_run_without_validation_ends_well(command):
+    outcome = command("dataset.validation=0", "select=last", "test=false", "epochs=1")
+    assert outcome.status == 0, outcome.err
+    assert "record  " in outcome.out
+    assert command("dataset.validation=0", "select=last", "test=false", "epochs=1").status == 0  # skipped
