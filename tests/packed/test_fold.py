@@ -275,6 +275,25 @@ def test_other_settings_of_a_nets_batch_norm(settings, make, images):
     np.testing.assert_array_equal(engine(packed).logits(x), logits_of(trained, x, "symmetric"))
 
 
+def test_pooling_of_what_falls_with_its_sum_is_refused():
+    class Falling(BinaryConv2d):
+        def product(self, x, w):
+            return nn.functional.conv2d(x, w)
+
+        def forward(self, x):
+            return -self.product(x, self.quantizer(self.weight))
+
+    layers = [Falling(1, 3, 3, WeightSign()), nn.MaxPool2d(2), nn.BatchNorm2d(3), ActivationSign(), nn.Flatten()]
+    net = nn.Sequential(*layers, BinaryLinear(12, 2, WeightSign())).eval()
+    with pytest.raises(PackError, match=r"layer 0 \(Falling\) is pooled, but does not rise with its sum"):
+        fold(net, (1, 6, 6), "symmetric")
+    del net[1]
+    net[4] = BinaryLinear(48, 2, WeightSign())
+    packed = fold(net, (1, 6, 6), "symmetric")  # without pooling it is a threshold
+    x = np.random.default_rng(0).integers(0, 256, (9, 1, 6, 6)).astype(np.uint8)
+    np.testing.assert_array_equal(engine(packed).logits(x), logits_of(net, x, "symmetric"))
+
+
 def test_an_activation_that_turns_back_is_no_threshold():
     class Band(nn.Module):
         def forward(self, x):
