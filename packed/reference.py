@@ -83,7 +83,7 @@ def product(operation: Dense | Conv, x: np.ndarray, weight: np.ndarray) -> np.nd
 
 
 def normalize(norm: Norm, x: np.ndarray) -> np.ndarray:
-    """float32; the product and the sum are taken in float64, where the product is exact, and rounded once."""
+    """float32: the difference in float32, then product (exact) and sum in float64, and the result as float32."""
     centered = x.astype(np.float32) - along_channels(norm.center, x)
     wide = centered.astype(np.float64) * along_channels(norm.scale, x) + along_channels(norm.shift, x)
     return wide.astype(np.float32)
