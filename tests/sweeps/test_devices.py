@@ -14,6 +14,7 @@ def three(monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
 
 
+@pytest.mark.slow
 def test_each_process_has_the_first_free_gpu(three, tmp_path):
     process = start(hold, tmp_path / "0", tmp_path / "held")
     wait_for((tmp_path / "held").exists, process)

@@ -145,6 +145,7 @@ def test_of_two_machines_that_take_the_last_trial_at_once_one_steps_back(make, m
     assert len(here.study.trials) == 3
 
 
+@pytest.mark.slow
 def test_a_trial_that_is_held_is_left_alone(make, tmp_path):
     sweep = make("method=ste", "trials=1")
     sweep.open()
