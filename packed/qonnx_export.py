@@ -35,7 +35,7 @@ def to_onnx(net: PackedNet, batch: int | None = 1, quantized: bool = True) -> on
     """The input `image` is float32 (batch, C, H, W), pixels 0..255 (scaled images, where the net takes those); the
     output `logits` (batch, classes). batch=None leaves the number of images open, which qonnx's executor cannot have.
 
-    quantized=False: the float32 twin of standard nodes alone, ±1 weights as floats, Sign for BipolarQuant (no sum is
+    quantized=False: the float32 twin of standard nodes only, ±1 weights as floats, Sign for BipolarQuant (no sum is
     at a threshold, so that Sign gives no 0). PackError where sums are too large for float32 to hold them exactly."""
     return _Graph(net, batch, quantized).model()
 

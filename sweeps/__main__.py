@@ -34,7 +34,7 @@ def app(config: DictConfig) -> float | None:
         sweep = make_sweep(settings, given())
         with own_gpu(settings.device), keep_data():
             sweep.run()
-        print(sweep.conclude(), flush=True)
+        print(sweep.write_best(), flush=True)
         best = sweep.best()
         return best.value if best else None
     return None

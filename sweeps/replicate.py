@@ -69,7 +69,7 @@ class Replicate:
         count = self.sweep.run()
         if self.sweep.ended() == self.sweep.total:
             write_trial_table(self.sweep.trials(), self.table_path)
-        print(self.sweep.conclude(), flush=True)
+        print(self.sweep.write_best(), flush=True)
         return count
 
     def runs(self) -> list[Run]:

@@ -187,7 +187,7 @@ class Sweep:
         complete = [trial for trial in self.trials() if trial.state == TrialState.COMPLETE]
         return complete[lowest([trial.values[0] for trial in complete])] if complete else None
 
-    def conclude(self) -> str:
+    def write_best(self) -> str:
         """Writes the best configuration once all trials have ended, and says what came of them.
 
         UserError where no trial was completed."""

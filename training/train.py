@@ -70,13 +70,12 @@ def _train(run: Run, callbacks: Sequence[pl.Callback], command: str | None) -> R
 def conclude(training: Training) -> None:
     """Measures the chosen weights, fills the record and writes it, where the run had all its epochs."""
     measure(training)
-    packed = pack(training) if training.run.config.test else None
     add_outcome(training)
     epochs, planned = len(training.history.rows), training.run.config.epochs
     if epochs < planned:
         print(f"stopped after epoch {epochs} of {planned} by a callback: no record is written")
     else:
-        save_finished(training, packed)
+        save_finished(training, pack(training) if training.run.config.test else None)
     try:
         mirror(training.record, training.trainer.loggers)
     except Exception as error:  # the record is the source, and it is written

@@ -98,7 +98,7 @@ class MomentOptimizer(torch.optim.Optimizer):
                 raise ValueError(f"{type(self).__name__}: {name} {fault}")
             if self.check_finite:
                 sums.setdefault(p.device, []).append(p.grad.sum().float())
-        # A sum is finite only if all its terms are; as finite terms may overflow, a sum alone convicts nobody.
+        # A sum is finite only if all its terms are; finite terms may overflow, too, so each gradient is looked at then.
         if all(torch.stack(s).isfinite().all().item() for s in sums.values()):
             return
         for name, p in self._named_parameters_with_gradient():
@@ -140,7 +140,7 @@ class MomentOptimizer(torch.optim.Optimizer):
             flat.write_back()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restores a `state_dict` exactly: the base class alone would round the moments to the weights' dtype."""
+        """Restores a `state_dict` exactly: the base class by itself would round the moments to the weights' dtype."""
         super().load_state_dict(state_dict)
         keys = chain.from_iterable(group["params"] for group in state_dict["param_groups"])
         params = chain.from_iterable(group["params"] for group in self.param_groups)

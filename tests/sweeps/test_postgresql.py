@@ -27,4 +27,4 @@ def test_workers_share_a_study_and_do_what_a_killed_one_left(server, make, tmp_p
     assert len(trials[number].user_attrs["workers"]) == 2
     assert [list(trial.intermediate_values) for trial in trials] == [list(range(1, EPOCHS + 1))] * 4
     assert len(records_in(again.folder)) == 4
-    assert str(again.path) in again.conclude()
+    assert str(again.path) in again.write_best()

@@ -33,7 +33,7 @@ def tuned(make, tmp_path):
     """A finished sweep of Bop with 3 trials, under a label that no committed file has: those are found first."""
     sweep = make("method=bop", "trials=3", "dataset.augment=crop", "label=here")
     assert sweep.run() == 3
-    sweep.conclude()
+    sweep.write_best()
     return sweep
 
 
@@ -104,7 +104,7 @@ def test_more_trials_go_on_where_fewer_ended(make, tuned):
     assert {name: record.created for name, record in after.items() if name in before} == {
         name: record.created for name, record in before.items()
     }
-    more.conclude()
+    more.write_best()
     assert f"# study {tuned.name}, 4 trials\n" in tuned.path.read_text()
 
 
@@ -137,7 +137,7 @@ def test_a_trial_that_fails_is_recorded_and_counted(make, space):
     failed, complete = trials_of(sweep.study)
     assert (failed.state, complete.state) == (TrialState.FAIL, TrialState.COMPLETE)
     assert failed.user_attrs["error"].startswith("TrainingError: the training loss became")
-    text = sweep.conclude()
+    text = sweep.write_best()
     assert "2 trials (1 complete, 1 failed)" in text
     assert "in trial 1: lr=0.01" in text
     statuses = {name.endswith(".failed.json"): record.status for name, record in records_in(sweep.folder).items()}
@@ -150,7 +150,7 @@ def test_nothing_to_choose_from(make, space):
     sweep = make("method=real", "loss=squared_hinge", "trials=2", space("tuned: {lr: {log: [1e30, 1e31]}}"))
     assert sweep.run() == 2
     with pytest.raises(UserError, match=r"2 trials \(2 failed\), none to choose from; the last error: TrainingError: "):
-        sweep.conclude()
+        sweep.write_best()
     assert not sweep.path.exists()
 
 
@@ -182,7 +182,7 @@ def test_a_pruned_trial_leaves_no_record(make, space, capsys):
     assert {record.status for record in records.values()} == {"done"}
     assert [path.name for path in sweep.folder.iterdir()] == ["records"]
     assert "trial 5 (6/6)  pruned after epoch 1  lr=1e-09\n" in capsys.readouterr().out
-    assert "6 trials (5 complete, 1 pruned)" in sweep.conclude()
+    assert "6 trials (5 complete, 1 pruned)" in sweep.write_best()
 
 
 def test_no_way_leads_from_a_sweep_to_the_test_set(call, small, tmp_path, monkeypatch):
@@ -226,10 +226,10 @@ def test_the_end_of_a_search_warns_of_a_best_value_at_an_edge(make, tmp_path):
     best = sweep.best()
     best.user_attrs["values"] |= {"lr": 0.01, "gamma": 1e-3}
     sweep.best = lambda: best
-    text = sweep.conclude()
+    text = sweep.write_best()
     assert "  at an edge gamma=0.001 of [0.00099, 0.001]: better values may lie outside the search space\n" in text
     best.user_attrs["values"] |= {"gamma": 9.95e-4}
-    assert "at an edge" not in sweep.conclude()
+    assert "at an edge" not in sweep.write_best()
 
 
 def test_a_command_with_lists():

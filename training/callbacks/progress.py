@@ -31,6 +31,7 @@ class Progress(pl.callbacks.ProgressBar):
         self.terminal = sys.stderr.isatty()
         self.clock: float | None = None  # when the steps began that are measured
         self.estimated = False
+        self.on_cpu = pl_module.device.type == "cpu"
         # the first steps (compilation, allocation) say little about the rest: smoothing forgets them
         self.bar: tqdm = tqdm(
             total=self.epochs * self.steps,
@@ -75,7 +76,7 @@ class Progress(pl.callbacks.ProgressBar):
         """How long the steps that are left take, `seconds` each."""
         text = f"{1000 * seconds:.3g} ms a step: about {duration(seconds * steps)} of training left"
         small = f"{self.run.config.dataset.name}_small"
-        if seconds * steps > LONG and (ROOT / "configs" / "experiment" / f"{small}.yaml").exists():
+        if self.on_cpu and seconds * steps > LONG and (ROOT / "configs" / "experiment" / f"{small}.yaml").exists():
             text += f" (+experiment={small} is a setting for a processor)"
         return text
 
