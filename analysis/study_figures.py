@@ -130,19 +130,29 @@ def second_moment(runs: pd.DataFrame) -> Figure | None:
                 at = points.loc[scope]
                 upper.errorbar(at["blocked"], at["error"], at["sd"], marker="o", capsize=3, color=colour, label=label)
                 for c, row in at.iterrows():
-                    upper.annotate(f"{c:g}", (row["blocked"], row["error"]), fontsize=7, color=colour)
+                    upper.annotate(
+                        f"{c:g}",
+                        (row["blocked"], row["error"]),
+                        (5, 5),
+                        fontsize=7,
+                        color=colour,
+                        textcoords="offset points",
+                    )
         for colour, ((narrow, wide), label) in zip(sns.color_palette("Dark2"), BETWEEN.items(), strict=False):
             at = differences(chosen, narrow, wide)
-            lower.errorbar(at.index, at["mean"], at["half_width"], marker="o", capsize=3, color=colour, label=label)
+            if len(at):
+                lower.errorbar(at.index, at["mean"], at["half_width"], marker="o", capsize=3, color=colour, label=label)
+        lower.set_visible(lower.has_data())  # not before two scopes were run
         tuned = where(runs, **{"method.name": "bop2nd", "limit_train": 0, "method.threshold_unit": ["one", None]})
         tuned = main_setting(where(tuned, **{k: [chosen.iloc[0][k]] for k in ("dataset.name", "net.width", "epochs")}))
         if len(tuned):
             upper.axhline(tuned["validation.error"].mean(), color="black", linewidth=1, ls="--", label="as tuned")
         upper.set(title=name, xlabel="share of wanted flips that τ blocks (labels: c = τ/√γ)", ylabel=ERROR)
-        lower.axhline(0, color="black", linewidth=0.5)
-        lower.set(xscale="log", xlabel="c = τ/√γ", ylabel="difference of errors, points")
         upper.legend(fontsize=8)
-        lower.legend(fontsize=8, title="v", title_fontsize=8)
+        if lower.get_visible():
+            lower.axhline(0, color="black", linewidth=0.5)
+            lower.set(xscale="log", xlabel="c = τ/√γ", ylabel="difference of errors, points")
+            lower.legend(fontsize=8, title="v", title_fontsize=8)
     return figure
 
 

@@ -71,3 +71,7 @@ def test_second_moment_shows_blocked_shares_of_the_study_only():
     assert [line.get_xdata().tolist() for line in shown] == 3 * [[0, 0.0075, 0.025, 0.075, 0.25, 0.5]]
     assert [line.get_ydata()[0] for line in shown] == [2.5, 3.5, 4.5]
     assert [c.lines[0].get_ydata().tolist() for c in lower.containers] == 2 * [pytest.approx(5 * [-1.0])]
+
+    one_scope = second_moment(pd.DataFrame([row for row in rows if row["method.scope"] == "weight"]))
+    one_scope.draw_without_rendering()  # an empty logarithmic axis would raise an error
+    assert [ax.get_visible() for ax in one_scope.axes] == [True, False]
