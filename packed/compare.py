@@ -72,7 +72,7 @@ def _first_difference(
 ) -> tuple[str, int, float, float]:
     """(layer, signs, margin, typical) of a `Difference`; no layer where only the logits differ."""
     for (name, before, after), other in zip(signs, mine, strict=True):
-        differs = after[index].cpu().numpy() != other[index]
+        differs = after[index].float().cpu().numpy() != other[index]
         if differs.any():
             x = before[index].double().cpu().numpy()
             return name, int(differs.sum()), float(np.abs(x[differs]).max()), float(np.sqrt(np.mean(x * x)))

@@ -21,7 +21,7 @@ from sweeps.workers import trials_of
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["sweeps.study"])
 
-EPOCHS = 8
+EPOCHS = 32
 LONG = ["method=ste", f"epochs={EPOCHS}", "checkpoint_seconds=0", "pruner=none"]
 
 

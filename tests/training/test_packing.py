@@ -148,3 +148,9 @@ def test_the_reference_engine_packs_small_nets(configure, assemble, monkeypatch)
         monkeypatch.setattr(packing, "FAST_FROM", least)
         pack(training)
         assert training.record.packed["engine"] == name
+
+
+def test_a_net_that_was_trained_in_bf16_is_packed_too(configure):
+    packed = train(configure("method=pbop", "precision=bf16", "limit_train=300")).packed
+    assert "refused" not in packed
+    assert packed["test"]["differ"] == len(packed["test"]["differences"]) or packed["test"]["differ"] > 10
