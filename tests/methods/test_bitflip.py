@@ -50,3 +50,12 @@ def test_a_threshold_in_units_of_the_root_of_gamma(fit):
     trainer = fit(method, torch.randn(20, 1, 8, 8), torch.arange(20) % 10, epochs=2, batch_size=10)
     assert method.threshold() == pytest.approx(0.5 * 0.004**0.5)
     assert trainer.optimizers[0].param_groups[0]["threshold"] == pytest.approx(0.5 * 0.004**0.5)
+
+
+@pytest.mark.parametrize("name", ["bop", "bop2nd"])
+def test_activations_can_have_the_gradient_of_bi_real_net(name):
+    config = METHODS[name].Config(activation_gradient="approxsign")
+    parts = METHODS[name](config, NETS["tiny"].Config(), (1, 8, 8), 10, "cross_entropy").parts()
+    x = torch.tensor([-2.0, -0.5, 0.0, 0.25], requires_grad=True)
+    parts.activation()(x).sum().backward()
+    assert x.grad.tolist() == [0, 1, 2, 1.5]
