@@ -14,6 +14,7 @@ from configs.settings import UserError, setting
 
 from .base import Method, MethodConfig
 from .binary.layers import BinaryConv2d, BinaryLinear, binary_layers, fans
+from .optim.composite import parts_without_decay
 from .optim.schedule import Schedule
 
 INITS: dict[str, Callable[[Tensor], Any]] = {
@@ -39,6 +40,7 @@ class LatentConfig(MethodConfig):
     )
     clip: float | None = setting(1.0, "latent weights are clipped to ±clip after each step; null: not", above=0)
     optimizer: str = setting("adam", "what moves them", choices=OPTIMIZERS)
+    center: bool = setting(False, "before that, subtract the mean over input channels at each place of a kernel")
     glorot_scale: bool = setting(False, "scale the latent step of each layer by 1/sqrt(1.5/(fan_in+fan_out))")
     momentum: float = setting(0.0, "momentum of sgd", low=0, below=1)
     nesterov: bool = setting(False, "Nesterov's form of it")
@@ -47,13 +49,6 @@ class LatentConfig(MethodConfig):
     decayed: str = setting("all", "what it holds for: all parameters, or no biases and no batch norm", choices=DECAYED)
     warmup: int = setting(0, "epochs in which lr rises from warmup_from·lr, before its schedule begins", low=0)
     warmup_from: float = setting(0.2, "where it starts from, as a multiple of lr", low=0, high=1)
-
-
-def _parts_without_decay(group: dict[str, Any]) -> list[dict[str, Any]]:
-    """The group in two: matrices and kernels, and without weight decay the vectors (biases, batch norm)."""
-    parts = [[p for p in group["params"] if p.dim() > 1], [p for p in group["params"] if p.dim() < 2]]
-    settings: list[dict[str, float]] = [{}, {"weight_decay": 0.0}]
-    return [group | {"params": params} | own for params, own in zip(parts, settings, strict=True) if params]
 
 
 class LatentMethod(Method):
@@ -107,13 +102,14 @@ class LatentMethod(Method):
         return warmed_up
 
     def optimizers_of(self, binary: list[Tensor], rest: list[Tensor]) -> Any:
-        clip = {} if self.config.clip is None else {"clip": self.config.clip}
+        limits = {} if self.config.clip is None else {"clip": self.config.clip}
+        limits |= {"center": True} if self.config.center else {}
         power = 2 if self.config.optimizer == "sgd" else 1
         groups = self.groups_of_rest(rest)
         if self.config.weight_decay and self.config.decayed == "weights":
-            groups = [part for group in groups for part in _parts_without_decay(group)]
+            groups = [part for group in groups for part in parts_without_decay(group)]
         for layer in binary_layers(self.net).values():
-            groups.append({"params": [layer.weight], "lr_scale": self.scale_of(layer) ** power, **clip})
+            groups.append({"params": [layer.weight], "lr_scale": self.scale_of(layer) ** power, **limits})
         yield self.make_optimizer(groups)
 
     def groups_of_rest(self, rest: list[Tensor]) -> list[dict[str, Any]]:

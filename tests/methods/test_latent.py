@@ -300,3 +300,19 @@ def test_the_gradient_of_xnor_net_reaches_the_layers(name):
         W, g = layer.weight.detach(), reference.weight.grad
         alpha = W.abs().flatten(1).mean(1).view(-1, *[1] * (W.dim() - 1))
         torch.testing.assert_close(layer.weight.grad, g * ((W.abs() < 1) + 1 / (alpha * W[0].numel())))
+
+
+def test_latent_weights_are_centred_over_input_channels_and_then_clipped(fit):
+    torch.manual_seed(0)
+    settings = {"center": True, "clip": 0.5, "optimizer": "sgd", "lr": 0.1, "lr_schedule": "constant"}
+    net = NETS["vgg_small"].Config(width=4)
+    method = METHODS["ste"](METHODS["ste"].Config(**settings), net, (3, 8, 8), 10, "cross_entropy").double()
+    steps = Steps()
+    x, y = torch.randn(20, 3, 8, 8).double(), torch.arange(20) % 10
+    fit(method, x, y, epochs=3, precision="64-true", callbacks=[steps])
+    for layer in binary_layers(method.net):
+        W = steps.weights[0][layer]
+        for t, g in enumerate(steps.gradients):
+            W = W - 0.1 * g[layer]
+            W = np.clip(W - W.mean(1, keepdims=True), -0.5, 0.5)
+            np.testing.assert_allclose(steps.weights[t + 1][layer], W, rtol=1e-9, atol=1e-12)
