@@ -23,6 +23,7 @@ INITS: dict[str, Callable[[Tensor], Any]] = {
     "glorot_normal": nn.init.xavier_normal_,
     "kaiming": nn.init.kaiming_normal_,  # N(0, 2/fan_in)
     "kaiming_out": partial(nn.init.kaiming_normal_, mode="fan_out"),  # N(0, 2/fan_out)
+    "pytorch": partial(nn.init.kaiming_uniform_, a=math.sqrt(5)),  # its own for layers: U(±1/√fan_in)
     "positive": partial(nn.init.uniform_, a=0.0, b=1e-3),  # of Bi-Real Net's PyTorch code: every sign is +1
 }
 OPTIMIZERS = ("adam", "adamax", "sgd")
@@ -35,7 +36,7 @@ class LatentConfig(MethodConfig):
 
     init: str = setting(
         "uniform",
-        "latent weights start from U(−1,1), as in the Torch7 code, from Glorot's or He's draw, or from U(0, 0.001)",
+        "latent weights start from U(−1,1), as in the Torch7 code, by Glorot's, He's or PyTorch's draw, or U(0, 0.001)",
         choices=("torch7", *INITS),
     )
     clip: float | None = setting(1.0, "latent weights are clipped to ±clip after each step; null: not", above=0)

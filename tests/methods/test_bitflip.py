@@ -63,7 +63,7 @@ def test_activations_can_have_the_gradient_of_bi_real_net(name):
 
 @pytest.mark.parametrize("name", ["bop", "bop2nd"])
 def test_weight_decay_holds_for_real_weights_only(name, fit):
-    """Adam on batch norm alone where the net has no real weights; with them, their gradient is g + λw."""
+    """Adam's: the first and the last layer have it; ±1 weights, batch norm and biases have none."""
     torch.manual_seed(0)
     settings = {"weight_decay": 0.5, "lr": 1e-3, "lr_schedule": "constant"}
     net = NETS["vgg_small"].Config(width=4)
