@@ -31,8 +31,8 @@ class BiRealNet18(nn.Sequential):
     2, it is the average over 2×2, r1×1, BN. There is no other non-linearity. IR-Net's and ReCU's ResNet-18 for
     ImageNet is `nonlinearity=hardtanh first_nonlinearity=true downsample=conv dense_norm=true`, ReSTE's
     `relu_before_norm=true downsample=conv dense_norm=true`, with norm_eps=1e-5 norm_factor=0.1. Real weights start as
-    Glorot's normal draws. Padding is symmetric, as in the PyTorch code; TensorFlow's is larger on one side, and gives the same
-    sides. Source: Liu et al. 2018, arXiv 1808.00278; CuauSuarez/Bop2ndOrder `birealnet_batch.py`, whose batch norm
+    Glorot's normal draws. Padding is symmetric, as in the PyTorch code; TensorFlow's is larger on one side, and gives
+    the same sides. Source: Liu et al. 2018, arXiv 1808.00278; CuauSuarez/Bop2ndOrder `birealnet_batch.py`, whose batch norm
     is the default."""
 
     def __init__(self, config: Config, parts: Parts, input_shape: tuple[int, int, int], classes: int) -> None:
