@@ -32,8 +32,8 @@ class BiRealNet18(nn.Sequential):
     ImageNet is `nonlinearity=hardtanh first_nonlinearity=true downsample=conv dense_norm=true`, ReSTE's
     `relu_before_norm=true downsample=conv dense_norm=true`, with norm_eps=1e-5 norm_factor=0.1. Real weights start as
     Glorot's normal draws. Padding is symmetric, as in the PyTorch code; TensorFlow's is larger on one side, and gives
-    the same sides. Source: Liu et al. 2018, arXiv 1808.00278; CuauSuarez/Bop2ndOrder `birealnet_batch.py`, whose batch norm
-    is the default."""
+    the same sides. Source: Liu et al. 2018, arXiv 1808.00278; CuauSuarez/Bop2ndOrder `birealnet_batch.py`, whose batch
+    norm is the default."""
 
     def __init__(self, config: Config, parts: Parts, input_shape: tuple[int, int, int], classes: int) -> None:
         require_side("birealnet18", 32, input_shape)

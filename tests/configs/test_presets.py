@@ -101,6 +101,40 @@ RESTE = TODAY | WARM | {
     "method.name": "reste", "method.weight_decay": 1e-4, "method.root_end": 3, "epochs": 1000, "batch_size": 256,
     "net.nonlinearity": "none", "net.relu_before_norm": True,
 }  # fmt: skip
+IMAGENET = NORMALIZED | {
+    "dataset.name": "imagenet", "dataset.size": 224, "dataset.resize": None, "dataset.scale": [0.08, 1],
+    "dataset.interpolation": "bilinear", "dataset.antialias": True, "dataset.classes": 1000, "loss": "cross_entropy",
+}  # fmt: skip
+TENSORFLOW = IMAGENET | {"dataset.interpolation": "bicubic", "dataset.antialias": False, "method.adam_eps": 1e-7}
+BIREAL = {
+    "net.name": "birealnet18", "net.width": 64, "net.norm_eps": 1e-3, "net.norm_factor": 0.2,
+    "net.nonlinearity": "none", "net.downsample": "average_conv", "net.shortcut": "double",
+    "method.activation_gradient": "approxsign",
+}  # fmt: skip
+XNOR = {
+    "net.name": "xnornet", "net.width": 96, "net.norm_eps": None, "net.norm_factor": 0.1, "net.norm_scale": True,
+    "method.activation_gradient": "hardtanh",
+}  # fmt: skip
+FLIPS = TENSORFLOW | {
+    "method.lr": 2.5e-3, "method.lr_end": 5e-6, "method.schedule_every": "step", "method.threshold": 1e-8,
+    "method.gamma": 1e-4, "batch_size": 1024, **{f"method.{name}_schedule": "linear" for name in ("lr", "gamma")},
+}  # fmt: skip
+BOP_IMAGENET = FLIPS | {"method.name": "bop", "method.gamma_end": 1e-6, "method.threshold_schedule": "constant"}
+BOP2ND_IMAGENET = FLIPS | {
+    "method.name": "bop2nd", "method.threshold_end": 1e-5, "method.gamma_end": 1e-9, "method.sigma": 1e-5,
+    "method.sigma_end": 1e-2, "method.correction": "biased",
+    **{f"method.{name}_schedule": "linear" for name in ("threshold", "sigma")},
+}  # fmt: skip
+LATENT_IMAGENET = {
+    "method.name": "ste", "method.optimizer": "adam", "method.glorot_scale": False, "method.warmup": 0,
+    "method.activation": "deterministic",
+}  # fmt: skip
+TWO_REAL = {"method.weight_decay": 2 * 5e-7}
+DOUBLE_R18 = BIREAL | {
+    "net.norm_eps": 1e-5, "net.norm_factor": 0.1, "net.downsample": "conv", "net.dense_norm": True,
+    "net.first_nonlinearity": True, "net.nonlinearity": "hardtanh",
+}  # fmt: skip
+del DOUBLE_R18["method.activation_gradient"]  # which these methods do not have
 
 PRESETS = {
     "irnet_cifar10_vgg_small": IRNET | VGG_SMALL | {
@@ -110,14 +144,56 @@ PRESETS = {
         "method.lr": 0.1, "epochs": 400, "method.steepness": 1e-3, "net.nonlinearity": "hardtanh",
         "net.shortcut": "double", "net.downsample": "subsample",
     },
+    "irnet_imagenet": IRNET | IMAGENET | DOUBLE_R18 | {
+        "method.lr": 0.8, "method.warmup": round(2500 * 2048 / 1281167), "method.warmup_from": 0.2 / 0.8,
+        "method.lr_schedule": "milestones", "method.milestones": [31, 61, 91], "method.factors": [0.1, 0.01, 0.001],
+        "method.nesterov": True, "method.weight_decay": 1e-5, "method.init": "kaiming_out", "epochs": 100,
+        "batch_size": 32 * 64, "method.schedule_every": "step", "method.steepness": 0.1,
+    },
     "recu_cifar10_vgg_small": RECU | VGG_SMALL,
     "recu_cifar10_resnet20": RECU | RESNET20 | {"net.shortcut": "double", "net.downsample": "average"},
     "recu_cifar10_resnet18": RECU | RESNET18 | {"net.downsample": "average", "method.init": "kaiming"},
+    "recu_imagenet": RECU | IMAGENET | DOUBLE_R18 | {
+        "method.weight_decay": 1e-4, "method.decayed": "weights", "epochs": 200, "batch_size": 512,
+        "dataset.scale": [0.08, 1.25], "method.init": "kaiming",
+    },
     "reste_cifar10_vgg_small": RESTE | VGG_SMALL | {"net.pool_after_norm": True},
     "reste_cifar10_resnet20": RESTE | RESNET20 | {"net.shortcut": "single", "net.downsample": "subsample"},
     "reste_cifar10_resnet20_double": RESTE | RESNET20 | {"net.shortcut": "double", "net.downsample": "subsample"},
     "reste_cifar10_resnet18": RESTE | RESNET18 | {
         "net.downsample": "conv", "epochs": 2000, "batch_size": 96, "method.init": "pytorch",
+    },
+    "reste_imagenet": RESTE | IMAGENET | DOUBLE_R18 | {
+        "method.warmup": 0, "epochs": 250, "batch_size": 750, "dataset.scale": [0.08, 1.25], "net.nonlinearity": "none",
+        "net.first_nonlinearity": False, "method.init": "kaiming",
+    },
+    "bop_imagenet_xnornet": BOP_IMAGENET | XNOR | TWO_REAL | {"epochs": 100},
+    "bop_imagenet_birealnet18": BOP_IMAGENET | BIREAL | {"epochs": 300, "method.weight_decay": 0},
+    "bop2nd_imagenet_xnornet": BOP2ND_IMAGENET | XNOR | TWO_REAL | {"epochs": 100},
+    "bop2nd_imagenet_birealnet18": BOP2ND_IMAGENET | BIREAL | {"epochs": 150, "method.weight_decay": 0},
+    "birealnet_imagenet": IMAGENET | LATENT_IMAGENET | BIREAL | {
+        "net.norm_eps": 1e-5, "net.norm_factor": 0.1, "loss": "smoothed_cross_entropy", "method.init": "positive",
+        "method.clip": None, "method.weight_gradient": "birealnet", "method.lr": 1e-3, "method.lr_end": 0,
+        "method.lr_schedule": "linear", "method.schedule_every": "epoch_end", "method.weight_decay": 0, "epochs": 256,
+        "batch_size": 512, "method.adam_eps": 1e-8,
+    },
+    "birealnet_imagenet_zoo": TENSORFLOW | LATENT_IMAGENET | BIREAL | {
+        "method.init": "glorot_normal", "method.clip": 1, "method.weight_gradient": "hardtanh", "method.lr": 5e-3,
+        "method.lr_end": 0, "method.lr_schedule": "linear", "method.schedule_every": "step", "method.weight_decay": 0,
+        "epochs": 300, "batch_size": 512,
+    },
+    "xnornet_imagenet": IMAGENET | LATENT_IMAGENET | XNOR | {
+        "method.init": "kaiming", "method.clip": 1, "method.center": True, "method.weight_gradient": "xnor",
+        "method.lr": pytest.approx(0.1 * 1e-2), "method.lr_schedule": "milestones", "method.schedule_every": "epoch",
+        "method.milestones": [19, 30, 44, 53], "method.factors": pytest.approx([5e-3 / 1e-2, 1e-1, 5e-4 / 1e-2, 1e-2]),
+        "method.adam_eps": pytest.approx(1e-8 / 1e9), "method.weight_decay": 0, "epochs": 55, "batch_size": 800,
+    },
+    "xnornet_imagenet_zoo": TENSORFLOW | LATENT_IMAGENET | XNOR | TWO_REAL | {
+        "net.norm_scale": False, "method.init": "glorot", "method.clip": 1, "method.decayed": "weights",
+        "method.weight_gradient": "xnor_exact", "method.lr": 1e-3, "method.lr_schedule": "milestones",
+        "method.schedule_every": "epoch", "method.milestones": [e + 1 for e in (19, 30, 44, 53, 66, 76, 86)],
+        "method.factors": pytest.approx([0.5, 0.1, 0.1 * 0.5, 0.01, 0.01 * 0.5, 0.01 * 0.1, 0.001 * 0.1]),
+        "epochs": 100, "batch_size": 1200,
     },
     "bayesbinn_mnist": BAYES | {
         "dataset.name": "mnist", "dataset.validation": 6000, "dataset.mean": [0.1307], "dataset.sd": [0.3081],
