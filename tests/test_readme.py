@@ -133,7 +133,7 @@ def compose(config_name: str, words: list[str]) -> Any:
         return resolve(hydra.compose(config_name, chosen))
 
 
-KNOWN = ("…", "NAME", "approxsign", "mynet")  # of the text, no words to type; and examples
+KNOWN = ("…", "NAME", "tanhsign", "mynet")  # of the text, no words to type; and examples
 
 
 @pytest.mark.parametrize(
