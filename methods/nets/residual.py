@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from configs.settings import UserError, setting
 
@@ -64,28 +63,6 @@ class Sum(nn.Module):
         return self.branch(x) + self.shortcut(x)
 
 
-class Subsample(nn.Module):
-    """Every `stride`-th place of maps, from the first on: `x[:, :, ::s, ::s]`."""
-
-    def __init__(self, stride: int) -> None:
-        super().__init__()
-        self.stride = stride
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x[:, :, :: self.stride, :: self.stride]
-
-
-class ZeroChannels(nn.Module):
-    """Maps with `before` and `after` channels of zeros around their own."""
-
-    def __init__(self, before: int, after: int) -> None:
-        super().__init__()
-        self.before, self.after = before, after
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.pad(x, (0, 0, 0, 0, self.before, self.after))
-
-
 class Residual:
     """Makes the blocks of a residual net from its `config` and a method's `parts`."""
 
@@ -112,8 +89,8 @@ class Residual:
         means: list[nn.Module] = [nn.AvgPool2d(stride, ceil_mode=True)] if stride > 1 else []
         if kind in ("subsample", "average"):
             missing = outputs - inputs
-            fewer: list[nn.Module] = means if kind == "average" else [Subsample(stride)]
-            return nn.Sequential(*fewer, ZeroChannels(missing // 2, missing - missing // 2))
+            zeros = nn.ZeroPad3d((0, 0, 0, 0, missing // 2, missing - missing // 2))  # its first axis: the channels
+            return nn.Sequential(*(means if kind == "average" else [nn.MaxPool2d(1, stride)]), zeros)
         norm = self.parts.norm2d("hidden", outputs, self.config.norm_settings("hidden", dense=False))
         if kind == "binary":
             return nn.Sequential(*self.binary(inputs, outputs, stride, kernel=1), norm)
