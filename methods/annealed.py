@@ -8,7 +8,7 @@ from torch import Tensor
 from configs.settings import setting
 
 from .binary.sign import Quantizer
-from .latent import LatentConfig, LatentMethod
+from .latent import INITS, OPTIMIZERS, LatentConfig, LatentMethod
 
 
 @dataclass
@@ -16,10 +16,10 @@ class AnnealedConfig(LatentConfig):
     """What `irnet`, `recu` and `reste` share: SGD with momentum and weight decay, and no clipping."""
 
     lr: float = setting(0.1, "learning rate of SGD", above=0)
-    optimizer: str = setting("sgd", "what moves all parameters", choices=("sgd", "adam", "adamax"))
+    optimizer: str = setting("sgd", "what moves all parameters", choices=OPTIMIZERS)
     momentum: float = setting(0.9, "momentum of sgd", low=0, below=1)
     weight_decay: float = setting(1e-4, "λ: λ·w is added to the gradient of w", low=0)
-    init: str = setting("kaiming", "latent weights start from He's draw, or another")
+    init: str = setting("kaiming", "latent weights start from He's draw, or another", choices=("torch7", *INITS))
     clip: float | None = setting(None, "latent weights are clipped to ±clip after each step; null: not", above=0)
 
 
@@ -31,6 +31,10 @@ class AnnealedMethod(LatentMethod):
 
     annealed: ClassVar[tuple[str, ...]] = ()
 
+    def initialize(self) -> None:
+        super().initialize()
+        self.present: dict[str, float] = {}  # what the buffers hold
+
     def on_train_batch_start(self, batch: Any, index: int) -> None:
         for name in self.annealed:
             value = self.scheduled[name]
@@ -38,9 +42,6 @@ class AnnealedMethod(LatentMethod):
                 self.present[name] = value
                 for buffer in self._buffers_of(name):
                     buffer.fill_(value)
-
-    def on_train_start(self) -> None:
-        self.present: dict[str, float] = {}
 
     def _buffers_of(self, name: str) -> list[Tensor]:
         quantizers = [module for module in self.net.modules() if isinstance(module, Quantizer)]

@@ -77,7 +77,6 @@ def test_a_new_value_compiles_nothing_anew_and_reaches_the_gradient(name):
     method, counter = make(name), CompileCounter()
     net = torch.compile(method.net, backend=counter, dynamic=False)
     x, y, gradients = torch.randn(20, 1, 8, 8), torch.arange(20) % 10, []
-    method.present = {}
     for value in (0.9, 0.95, 0.97):
         method.scheduled[CURVES[name][0]] = {"recu": value, "irnet": 10 * value, "reste": 3 * value}[name]
         method.on_train_batch_start((x, y), 0)
@@ -94,7 +93,6 @@ def test_evaluation_does_not_depend_on_it(name):
     method = make(name).eval()
     x = torch.randn(20, 1, 8, 8)
     before = method.predict(x)
-    method.present = {}
     for buffer in method.annealed:
         method.scheduled[buffer] = 0.97
     method.on_train_batch_start((x, None), 0)
