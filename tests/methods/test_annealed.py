@@ -97,3 +97,27 @@ def test_evaluation_does_not_depend_on_it(name):
         method.scheduled[buffer] = 0.97
     method.on_train_batch_start((x, None), 0)
     assert torch.equal(method.predict(x), before)
+
+
+COMPILED = [
+    *((name, SETTINGS[name]) for name in SETTINGS),
+    *(("ste", {"weight_gradient": kind}) for kind in ("xnor", "xnor_exact", "birealnet")),
+    ("bop", {"activation_gradient": "approxsign"}),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "settings"), COMPILED)
+def test_the_compiled_pass_has_the_gradients_of_the_eager_one(name, settings):
+    torch.manual_seed(0)
+    net = NETS["tiny"].Config(width=8)
+    method = METHODS[name](METHODS[name].Config(**settings), net, (1, 8, 8), 10, "cross_entropy")
+    x, y, gradients = torch.randn(20, 1, 8, 8), torch.arange(20) % 10, []
+    for compiled in (False, True):
+        if compiled:
+            method.compile_training()
+        method.zero_grad()
+        method.training_step((x, y), 0).backward()
+        gradients.append([p.grad for p in method.parameters()])
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-6)
+    assert all(gradient.any() for gradient in gradients[0])
