@@ -13,6 +13,7 @@ import torch
 from configs.settings import UserError, setting
 from datamodules import split
 from datamodules.batches import AUGMENTATIONS, CROP_PADDING, EVALUATION_BATCH, Batches
+from datamodules.corruptions import corrupt
 from datamodules.scaling import SCALINGS, Scaling, center_crop, check_scaling, fit
 
 VALIDATION_FROM = ("random", "last")
@@ -138,6 +139,11 @@ class DataModule(pl.LightningDataModule):
 
     def test_dataloader(self) -> Batches:
         return self._loaders["test"]
+
+    def corrupted_test(self, corruption: str) -> Batches:
+        """The test set with corrupted images, see `corruptions.py`."""
+        test = self.read_test()
+        return self._evaluation(corrupt(self._place(test.images), corruption), test.labels)
 
     def for_run(self, seed: int, batch_size: int) -> "DataModule":
         """The same data for another run: its training and validation sets are these, not copies of them."""

@@ -51,17 +51,23 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 class Tally:
-    """Sums loss and errors over batches on the device, and is read once an epoch: no transfer per step."""
+    """Sums loss and errors over batches on the device, and is read once an epoch: no transfer per step.
 
-    def __init__(self) -> None:
+    each: keep also which examples were wrong, in their order (`wrong`, bool by batch)."""
+
+    def __init__(self, each: bool = False) -> None:
+        self.each = each
         self.sums: Tensor | None = None
         self.examples = 0
+        self.wrong: list[Tensor] = []
 
     def add(self, loss: Tensor, logits: Tensor, target: Tensor) -> None:
-        wrong = (logits.argmax(1) != target).sum()
-        sums = torch.stack((loss.detach().float() * len(target), wrong.float()))
+        wrong = logits.argmax(1) != target
+        sums = torch.stack((loss.detach().float() * len(target), wrong.sum().float()))
         self.sums = sums if self.sums is None else self.sums + sums
         self.examples += len(target)
+        if self.each:
+            self.wrong.append(wrong)
 
     def take(self) -> dict[str, float]:
         """Mean loss, error in % and number of examples since the last take."""
@@ -69,7 +75,7 @@ class Tally:
             raise UserError("no example was seen: the data set is smaller than one batch")
         loss, wrong = (self.sums.double() / self.examples).tolist()
         result = {"loss": loss, "error": 100 * wrong, "examples": self.examples}
-        self.sums, self.examples = None, 0
+        self.sums, self.examples, self.wrong = None, 0, []
         return result
 
 
@@ -99,7 +105,7 @@ class Method(pl.LightningModule):
         self.config = config
         self.net = self.build(net_config, input_shape, classes)
         self.loss = LOSSES[loss]
-        self.tally = {"train": Tally(), "validation": Tally(), "test": Tally()}
+        self.tally = {"train": Tally(), "validation": Tally(), "test": Tally(each=True)}
         self.measured: dict[str, float] = {}  # the method's own columns of the curves, set in every epoch
         self.compiled = False
         with torch.no_grad():

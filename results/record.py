@@ -6,9 +6,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from configs.settings import UserError
 
 from .files import write_whole
+from .wrong import decode
 
 SCHEMA = 1
 FAILED = ".failed.json"  # ends the name of a failed run's record
@@ -23,8 +26,12 @@ class Record:
       (`error`, `loss`, `binarized_error`, `binarization_gap` in points of error; other `…_error`s of the method), and
       of the last epoch (`last_error`). The test set is read at the end only; `test` is None where `test=false`,
       `validation` is empty where no example was set aside.
+    - of the test set also `wrong`, which examples were (`results/wrong.py`; `wrong_examples` below reads it), and
+      `corrupted`, the error on corrupted test images (`datamodules/corruptions.py`).
     - `binarized_error` is that of the same weights with every weight and hidden activation replaced by its sign.
     - `curves`: column → value per epoch. `diagnostics`: layer → quantity → value per epoch.
+    - `cost`: `train_seconds`, `elapsed_seconds`, `images_per_second`, `peak_memory`, and `load`, the machine's load
+      average at the end: beyond the run's threads, others ran beside it, and its seconds are no measure of speed.
     - `packed`: the chosen net as it is deployed (`packed/`): `bytes` of its file and `float32_bytes` of the trained
       state; for each split `error`, by the packed `engine`, and `differ`, on how many of the `images` its class is
       another than the trained net's, with the first of these in `differences`; `images_per_second` of the engine on the
@@ -66,6 +73,13 @@ def load(path: Path) -> Record:
         raise UserError(
             f"{path} is not a readable record: {error}; remove it, or train again with rerun=true"
         ) from error
+
+
+def wrong_examples(record: Record) -> np.ndarray | None:
+    """Which of the test examples the chosen weights tell wrong, bool [n] in the order of the test set; None in records
+    from before they were kept, and where `test=false`."""
+    text = (record.test or {}).get("wrong")
+    return decode(text) if text else None
 
 
 def save(record: Record, path: Path) -> None:

@@ -17,7 +17,7 @@ from results.files import write_whole
 from results.record import Record, save
 
 from .callbacks.checkpoint import save_whole
-from .environment import environment, peak_memory
+from .environment import environment, load_average, peak_memory
 from .run import Run
 from .trainer import Training
 
@@ -63,6 +63,7 @@ def add_outcome(training: Training) -> None:
         "elapsed_seconds": record.curves["elapsed"][-1],
         "images_per_second": data.sizes["train"] / statistics.median(record.curves["seconds"]),
         "peak_memory": peak_memory(data.device),
+        "load": load_average(),
     }
 
 

@@ -6,7 +6,8 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from results.record import load
+from datamodules.corruptions import CORRUPTIONS, corrupt
+from results.record import load, wrong_examples
 from training.train import conclude
 
 
@@ -72,6 +73,15 @@ def test_errors_are_those_of_an_evaluation_by_hand(method, configure, assemble):
         )
         assert measured["binarized_error"] == pytest.approx(binarized, rel=1e-6)
         assert measured["binarization_gap"] == pytest.approx(binarized - error, abs=1e-4)
+        if name == "test":
+            wrong = wrong_examples(record)
+            each = [error_by_hand(chosen, images[i : i + 1], labels[i : i + 1], quantize, activate) for i in range(60)]
+            assert [100.0 * w for w in wrong[:60]] == each
+            assert 100 * wrong.mean() == pytest.approx(measured["error"], rel=1e-6)
+            for corruption, found in measured["corrupted"].items():
+                other = error_by_hand(chosen, corrupt(images, corruption), labels, quantize, activate)
+                assert found == pytest.approx(other, rel=1e-6)
+            assert measured["corrupted"].keys() == CORRUPTIONS.keys()
     if method[0] in ("real", "binaryconnect"):
         assert abs(record.test["binarization_gap"]) > 1  # so that the comparison above was one
 
