@@ -78,6 +78,9 @@ METHODS = Registry(
         "ste",
         "ste_shift",
         "bnnplus",
+        "irnet",
+        "recu",
+        "reste",
         "bop",
         "bop2nd",
         "pbop",
@@ -86,8 +89,9 @@ METHODS = Registry(
         "bernoulli",
     ),
 )
-DATASETS = Registry("datamodules", order=("digits", "mnist", "cifar10", "cifar100", "svhn", "folder"))
+DATASETS = Registry("datamodules", order=("digits", "mnist", "cifar10", "cifar100", "svhn", "imagenet", "folder"))
 NETS = Registry("methods.nets", order=("mlp", "vgg", "tiny", "bernoulli_cnn"))
 
 GROUPS: dict[str, Registry] = {"method": METHODS, "dataset": DATASETS, "net": NETS}
-DEFAULT_NET = {"cifar10": "vgg", "cifar100": "vgg", "svhn": "vgg", "folder": "vgg"}  # the other data sets: mlp
+# the other data sets: mlp
+DEFAULT_NET = {"cifar10": "vgg", "cifar100": "vgg", "svhn": "vgg", "imagenet": "vgg", "folder": "vgg"}

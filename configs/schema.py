@@ -14,7 +14,7 @@ from .registry import GROUPS, ROOT
 from .settings import REQUIRED, UserError, check, default_of, setting, unknown
 
 CONFIGS = str(ROOT / "configs")
-LOSSES = ("cross_entropy", "squared_hinge")
+LOSSES = ("cross_entropy", "smoothed_cross_entropy", "squared_hinge")
 SELECTIONS = ("best", "last")
 
 
@@ -31,7 +31,9 @@ class RunConfig:
     split_seed: int = setting(REQUIRED, "seed of the validation split, never the run's seed", low=0, high=2**32 - 1)
     epochs: int = setting(REQUIRED, "passes over the training examples", low=1)
     batch_size: int = setting(REQUIRED, "training examples a step", low=2)
-    loss: str = setting(REQUIRED, "training loss", choices=LOSSES)
+    loss: str = setting(
+        REQUIRED, "training loss; smoothed: a tenth of each target is spread over all classes", choices=LOSSES
+    )
     precision: str = setting(
         REQUIRED,
         "float32; its products in TF32 on CUDA (sums of ±1 stay exact); or bfloat16 autocast (rounded beyond ±256)",

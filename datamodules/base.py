@@ -14,6 +14,7 @@ from configs.settings import UserError, setting
 from datamodules import split
 from datamodules.batches import AUGMENTATIONS, CROP_PADDING, EVALUATION_BATCH, Batches
 from datamodules.corruptions import corrupt
+from datamodules.loader import Loader, Share
 from datamodules.scaling import SCALINGS, Scaling, center_crop, check_scaling, fit
 
 VALIDATION_FROM = ("random", "last")
@@ -57,6 +58,7 @@ class DataModule(pl.LightningDataModule):
 
     A data set gives `Config`, `label`, `mirror`, `read_train`, `read_test`, `draw_validation` and, where it can be had,
     a download in `fetch`. After `setup("fit")`: `input_shape` (C, H, W), `classes`, `sizes`, `fingerprint`, `scaling`.
+    One that does not fit in memory gives its own `setup_train`, `setup_test` and `corrupted_test` for the two `read_`s.
 
     seed: of the training order and augmentation. limit: number of training examples kept, 0 = all; the validation
     set stays whole. device: where all tensors lie.
@@ -86,7 +88,7 @@ class DataModule(pl.LightningDataModule):
         self.fingerprint: str
         self._fetched = False
         self.scaling: Scaling
-        self._loaders: dict[str, Batches] = {}
+        self._loaders: dict[str, Loader] = {}
         if config.augment == "crop_flip" and not self.mirror:
             raise UserError(f"dataset.augment=crop_flip: a mirrored image of {config.name} is no digit; use crop")
 
@@ -125,22 +127,24 @@ class DataModule(pl.LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         """Reads what the stage needs, once: the test set for "test", else training and validation."""
         if "train" not in self._loaders:
-            self._setup_train()
+            self.setup_train()
         if stage == "test" and "test" not in self._loaders:
-            test = self.read_test()
-            self._loaders["test"] = self._evaluation(self._place(test.images), test.labels)
-            self.sizes["test"] = len(test.labels)
+            self.setup_test()
 
-    def train_dataloader(self) -> Batches:
+    def share(self, share: Share) -> None:
+        """The loaders of what was read so far give the part of it that a process with this share has."""
+        self._loaders = {name: loader.shared(share) for name, loader in self._loaders.items()}
+
+    def train_dataloader(self) -> Loader:
         return self._loaders["train"]
 
-    def val_dataloader(self) -> Batches | list[Any]:
+    def val_dataloader(self) -> Loader | list[Any]:
         return self._loaders.get("validation", [])
 
-    def test_dataloader(self) -> Batches:
+    def test_dataloader(self) -> Loader:
         return self._loaders["test"]
 
-    def corrupted_test(self, corruption: str) -> Batches:
+    def corrupted_test(self, corruption: str) -> Loader:
         """The test set with corrupted images, see `corruptions.py`."""
         test = self.read_test()
         return self._evaluation(corrupt(self._place(test.images), corruption), test.labels)
@@ -158,18 +162,25 @@ class DataModule(pl.LightningDataModule):
         """Of all images and labels that were read."""
         return sum(loader.bytes() for loader in self._loaders.values())
 
-    def _setup_train(self) -> None:
-        official = self.read_train()
-        validation = self.validation_set(official.labels.numpy())
-        train = split.rest(len(official.labels), validation)
+    def divide(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Sorted indices into the official training set, which has these labels: of training, at most `limit`, and of
+        validation. Their `sizes` are known then. UserError where they are too few."""
+        validation = self.validation_set(labels)
+        train = split.rest(len(labels), validation)
         if self.limit:
             train = train[split.draw(len(train), self.limit, self.split_seed)]
         if len(train) < 2 or (len(validation) < 1 and self.config.validation != 0):
             raise UserError(
                 f"{self.label}: {len(train)} training and {len(validation)} validation examples are too few"
             )
-        self.fingerprint = _hash(official.images.numpy(), official.labels.numpy(), train, validation)
         self.sizes |= {"train": len(train), "validation": len(validation)}
+        return train, validation
+
+    def setup_train(self) -> None:
+        """Training and validation: their loaders, and what is known after `setup("fit")`."""
+        official = self.read_train()
+        train, validation = self.divide(official.labels.numpy())
+        self.fingerprint = hash_of(official.images.numpy(), official.labels.numpy(), train, validation)
 
         images = self._place(official.images[torch.from_numpy(train)])
         channels, height, width = images.shape[1:]
@@ -188,6 +199,12 @@ class DataModule(pl.LightningDataModule):
             index = torch.from_numpy(validation)
             self._loaders["validation"] = self._evaluation(self._place(official.images[index]), official.labels[index])
 
+    def setup_test(self) -> None:
+        """The test set: its loader and size."""
+        test = self.read_test()
+        self._loaders["test"] = self._evaluation(self._place(test.images), test.labels)
+        self.sizes["test"] = len(test.labels)
+
     def _place(self, images: torch.Tensor) -> torch.Tensor:
         return center_crop(images, self.config.center_crop).contiguous().to(self.device)
 
@@ -195,7 +212,7 @@ class DataModule(pl.LightningDataModule):
         return Batches(self.scaling.store(images), labels.to(self.device), EVALUATION_BATCH, self.scaling)
 
 
-def _hash(*arrays: np.ndarray) -> str:
+def hash_of(*arrays: np.ndarray) -> str:
     """First 12 hexadecimal digits of the SHA-256 over shapes and bytes."""
     digest = hashlib.sha256()
     for array in arrays:

@@ -22,26 +22,27 @@ SEED = 0
 NOISE, SIGMA, CONTRAST = 0.1, 1.0, 0.5
 
 
-def noise(x: np.ndarray) -> np.ndarray:
-    draws = np.random.default_rng(SEED).standard_normal(x.shape, dtype=np.float32)
+def noise(x: np.ndarray, first: int = 0) -> np.ndarray:
+    draws = np.random.default_rng((SEED, first)).standard_normal(x.shape, dtype=np.float32)
     return np.clip(x + np.float32(NOISE) * draws, 0, 1)
 
 
-def blur(x: np.ndarray) -> np.ndarray:
+def blur(x: np.ndarray, first: int = 0) -> np.ndarray:
     from scipy.ndimage import gaussian_filter  # here: it takes a while to load, and only the end of a run needs it
 
     return np.clip(gaussian_filter(x, sigma=(0, 0, SIGMA, SIGMA), mode="nearest", truncate=4.0), 0, 1)
 
 
-def contrast(x: np.ndarray) -> np.ndarray:
+def contrast(x: np.ndarray, first: int = 0) -> np.ndarray:
     mean = x.mean((2, 3), keepdims=True)
     return np.clip((x - mean) * np.float32(CONTRAST) + mean, 0, 1)
 
 
-CORRUPTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"noise": noise, "blur": blur, "contrast": contrast}
+CORRUPTIONS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {"noise": noise, "blur": blur, "contrast": contrast}
 
 
-def corrupt(images: torch.Tensor, corruption: str) -> torch.Tensor:
-    """uint8 [N, C, H, W] → the same images corrupted, on the same device."""
+def corrupt(images: torch.Tensor, corruption: str, first: int = 0) -> torch.Tensor:
+    """uint8 [N, C, H, W] → the same images corrupted, on the same device. first: the number of the first of them in its
+    set, of which a set that comes in pieces has other noise in each."""
     x = images.cpu().numpy().astype(np.float32) / np.float32(255)
-    return torch.from_numpy((255 * CORRUPTIONS[corruption](x)).astype(np.uint8)).to(images.device)
+    return torch.from_numpy((255 * CORRUPTIONS[corruption](x, first)).astype(np.uint8)).to(images.device)

@@ -1,6 +1,5 @@
 """The user's own images, one folder a class."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,13 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
-from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms.functional import center_crop, pil_to_tensor, resize
 
 from configs.settings import UserError, setting
 from datamodules import split
 from datamodules.base import DataConfig, DataModule, Examples
+from datamodules.class_folders import class_names, image_files, open_image
 
 VALIDATION_SHARE = 0.1
 
@@ -45,11 +43,11 @@ class Folder(DataModule):
         self._from_val = 0
 
     def fetch(self) -> None:
-        names = _class_names(self.path / "train")
+        names = class_names(self.path / "train")
         if len(names) < 2:
             raise UserError(f"{self.path / 'train'} has one class, {names[0]}: at least two are needed")
         for part in self._parts():
-            found = _class_names(self.path / part)
+            found = class_names(self.path / part)
             if found != names:
                 only = ", ".join(sorted(set(names) ^ set(found)))
                 raise UserError(f"{self.path / part} and {self.path / 'train'} differ in their classes: {only}")
@@ -76,7 +74,7 @@ class Folder(DataModule):
 
     def _read(self, part: str) -> Examples:
         self.prepare_data()
-        per_class = [_image_files(self.path / part / name) for name in _class_names(self.path / part)]
+        per_class = [image_files(self.path / part / name) for name in class_names(self.path / part)]
         paths = [path for paths in per_class for path in paths]
         with ThreadPoolExecutor() as pool:  # Pillow decodes outside the interpreter's lock
             images = list(pool.map(lambda path: load(path, self.config.size, self.config.channels), paths))
@@ -86,29 +84,4 @@ class Folder(DataModule):
 
 def load(path: Path, size: int, channels: int) -> torch.Tensor:
     """An image file as uint8 [channels, size, size]. Raises UserError where it cannot be decoded."""
-    try:
-        with Image.open(path) as image:
-            deep = image.mode.startswith(("I", "F"))
-            image = resize(image.convert("RGB" if channels == 3 else "L"), [size])
-    except Exception as error:  # Pillow's decoders raise nearly anything on damaged bytes
-        raise UserError(f"{path} cannot be read as an image: {str(error).splitlines()[0]}") from error
-    if deep:  # Pillow would clip its values at 255
-        raise UserError(f"{path} has more than 8 bits a channel: convert it to 8 bits first")
-    return pil_to_tensor(center_crop(image, [size]))
-
-
-def _class_names(folder: Path) -> list[str]:
-    if not folder.is_dir():
-        raise UserError(f"{folder} is missing: an image folder has train/CLASS/… and test/CLASS/… with image files")
-    names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
-    if not names:
-        raise UserError(f"{folder} has no folders in it: one a class is needed")
-    return names
-
-
-def _image_files(folder: Path) -> list[Path]:
-    """All image files under a class' folder, in a fixed order."""
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMG_EXTENSIONS and not p.name.startswith("."))
-    if not paths:
-        raise UserError(f"{folder} has no image files ({', '.join(IMG_EXTENSIONS)})")
-    return paths
+    return pil_to_tensor(center_crop(resize(open_image(path, channels), [size]), [size]))

@@ -8,13 +8,16 @@ def draw(total: int, count: int, seed: int) -> np.ndarray:
     return np.sort(np.random.RandomState(seed).permutation(total)[:count])
 
 
-def draw_per_class(labels: np.ndarray, seed: int, *, count: int = 0, share: float = 0.0) -> np.ndarray:
-    """Indices of `count` + `share` (rounded) of each class' examples, sorted; of each class at least one is left."""
+def draw_per_class(
+    labels: np.ndarray, seed: int, *, count: int = 0, share: float = 0.0, most: int | None = None
+) -> np.ndarray:
+    """Indices of `count` + `share` (rounded) of each class' examples, but no more than `most`, sorted; of each class
+    at least one is left."""
     random = np.random.RandomState(seed)
     taken = []
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
-        size = min(count + round(share * len(members)), len(members) - 1)
+        size = min(count + round(share * len(members)), len(members) - 1, len(members) if most is None else most)
         taken.append(random.permutation(members)[:size])
     return np.sort(np.concatenate(taken))
 

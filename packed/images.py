@@ -50,14 +50,15 @@ def _test_set(kind: type, net: PackedNet, data_dir: str) -> tuple[np.ndarray, np
 
 
 def _folder(folder: Path, net: PackedNet) -> tuple[np.ndarray, np.ndarray]:
-    from datamodules.folder import _class_names, _image_files, load
+    from datamodules.class_folders import class_names, image_files
+    from datamodules.folder import load
 
     channels, height, width = net.input_shape
     if height != width or channels not in (1, 3):
         raise PackError(f"images of a folder become squares, grey or in color; the net takes {_sides(net.input_shape)}")
     images, labels = [], []
-    for label, name in enumerate(_class_names(folder)):
-        for path in _image_files(folder / name):
+    for label, name in enumerate(class_names(folder)):
+        for path in image_files(folder / name):
             images.append(load(path, height, channels).numpy())
             labels.append(label)
     return np.stack(images), np.array(labels)

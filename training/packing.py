@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from datamodules.batches import Batches
+from datamodules.loader import Loader
 from packed.compare import explain
 from packed.engines import Engine, engine
 from packed.file import to_bytes
@@ -58,7 +58,7 @@ def _fold(training: Training) -> PackedNet:
     return fold(training.method.net, training.data.input_shape, config.dataset.scaling, info=info, **ends)
 
 
-def _splits(training: Training) -> dict[str, Batches]:
+def _splits(training: Training) -> dict[str, Loader]:
     """The test set last."""
     splits: dict[str, Any] = {"test": training.data.test_dataloader()}
     if training.data.sizes["validation"]:
@@ -67,14 +67,14 @@ def _splits(training: Training) -> dict[str, Batches]:
 
 
 @torch.no_grad()
-def _compare(training: Training, net: PackedNet, runner: Engine, batches: Batches) -> tuple[dict[str, Any], float]:
+def _compare(training: Training, net: PackedNet, runner: Engine, batches: Loader) -> tuple[dict[str, Any], float]:
     """Error in % of the packed net on a split and where its classes are others than the trained net's; images per
     second."""
     method, pixels = training.method.eval(), net.input.takes_pixels
     wrong, differ, seconds, count = 0, [], 0.0, 0
-    stored = batches.images.cpu().numpy()
-    for x, y in batches:
-        images = stored[count : count + len(x)] if pixels else x.float().cpu().numpy()
+    for stored, y in batches.unscaled():
+        x = batches.scale(stored)
+        images = stored.cpu().numpy() if pixels else x.float().cpu().numpy()
         if count == 0:
             runner.predict(images[:1])  # which may compile
         start = time.perf_counter()

@@ -27,7 +27,13 @@ def test_a_smaller_draw_is_part_of_a_larger_one_and_seeds_differ():
 
 @pytest.mark.parametrize(
     ("how", "expected"),
-    [({"count": 5}, [5, 5, 2]), ({"share": 0.1}, [20, 4, 0]), ({"share": 0.5}, [100, 20, 2])],
+    [
+        ({"count": 5}, [5, 5, 2]),
+        ({"share": 0.1}, [20, 4, 0]),
+        ({"share": 0.5}, [100, 20, 2]),
+        ({"share": 0.1, "most": 9}, [9, 4, 0]),
+        ({"count": 5, "most": 3}, [3, 3, 2]),
+    ],
 )
 def test_per_class_counts(how, expected):
     labels = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [200, 40, 3]))

@@ -21,7 +21,7 @@ def predictions(training, split):
         return (
             np.concatenate([method.predict(x).argmax(1).numpy() for x, _ in loader]),
             loader.labels.numpy(),
-            loader.images.numpy(),
+            torch.cat([x for x, _ in loader.unscaled()]).numpy(),
         )
 
 
