@@ -3,37 +3,91 @@
 import io
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 
-from analysis import bernoulli_figures, study_figures
-from analysis.cells import cells_of, compared
-from analysis.comparison_figures import error_while_training, flip_rates, performance_profile
+from analysis import bernoulli_figures, study_figures, suite_figures
+from analysis.cells import cells_of, compared, net_of
+from analysis.comparison_figures import error_while_training, flip_rates
 from analysis.formats import FORMATS
+from analysis.overall import overall, overall_table, relative_table, scores
 from analysis.plotting import Figure, plt
-from analysis.selection import load_runs
+from analysis.selection import load_failed, load_runs
+from analysis.suites import SuiteRuns, load_suites, runs_of
 from analysis.tables import SOURCES, costs, error_table, overview, ranking
+from analysis.trials import load_trials
+from analysis.verdict import Compared, compare, details_table, state, state_table, suite_table
+from configs.schema import CONFIGS
 from configs.settings import UserError
 from results.files import write_whole
 
 TARGET = 3.0  # % of validation error that the cost table asks the time for
 
 
-def rebuild(results: Path, out: Path, tables_only: bool = False) -> None:
-    """Writes out/tables and out/figures from results/runs and results/published.csv, and prints their names.
+@dataclass(frozen=True)
+class Material:
+    """What tables and figures are made of. `runs` and `cells` have of the suites' runs those of complete suites."""
 
-    UserError, before anything is written, where `results` is no results folder or a record cannot be read."""
+    runs: pd.DataFrame
+    cells: pd.DataFrame
+    published: pd.DataFrame
+    suites: list[SuiteRuns]
+    trials: dict[str, pd.DataFrame]  # label of a complete suite → its trials
+
+    @cached_property
+    def complete(self) -> list[SuiteRuns]:
+        return [found for found in self.suites if found.complete]
+
+    @cached_property
+    def comparisons(self) -> dict[str, list[Compared]]:
+        """Label of a complete suite → its methods."""
+        return {found.suite.label: compare(found) for found in self.complete}
+
+    @cached_property
+    def covered(self) -> set[tuple[str, str]]:
+        """Data sets and nets of complete suites, which have a table of their own."""
+        firsts = [found.table[found.table["status"] == "done"].iloc[0] for found in self.complete]
+        return {(first["label"], net_of(first)) for first in firsts}
+
+
+def gather(results: Path, configs: Path = Path(CONFIGS), tuned: Path | None = None) -> Material:
+    """Reads results/runs, results/trials, results/published.csv, and which runs make up the suites.
+
+    UserError where `results` is no results folder, or a file of it cannot be read."""
     if not (results / "published.csv").is_file():
         raise UserError(f"{results} has no published.csv, so it is no results folder")
-    runs = load_runs(results / "runs")
-    cells = cells_of(runs)
-    print(f"{len(runs)} finished runs in {results / 'runs'}")
-    for name, table in tables(cells, pd.read_csv(results / "published.csv")).items():
+    runs, failed = load_runs(results / "runs"), load_failed(results / "runs")
+    finished = runs[runs["status"] == "done"] if len(runs) else runs
+    ended = pd.concat([table for table in (finished, failed) if len(table)] or [runs], ignore_index=True)
+    suites = [runs_of(suite, ended) for suite in load_suites(configs, tuned)]
+    complete = [found for found in suites if found.complete]
+    if len(runs):
+        ids = {run_id for found in complete for run_id in found.table["run_id"]}
+        runs = runs[runs["replicate"].isna() | runs["run_id"].isin(ids)]
+    trials = {
+        found.suite.label: load_trials(results / "trials", found.suite.label, found.methods)
+        for found in complete
+        if not found.suite.configurations
+    }
+    return Material(runs, cells_of(runs), pd.read_csv(results / "published.csv"), suites, trials)
+
+
+def rebuild(results: Path, out: Path, tables_only: bool = False, tuned: Path | None = None) -> None:
+    """Writes out/tables and out/figures, and prints their names and how complete the suites are.
+
+    UserError, before anything is written, where something cannot be read (see `gather`)."""
+    material = gather(results, tuned=tuned)
+    print(f"{len(material.runs)} finished runs in {results / 'runs'}")
+    for found in material.suites:
+        print(f"suite   {found.suite.label}: {state(found)}")
+    for name, table in tables(material).items():
         for suffix, render in FORMATS.items():
             write_whole(out / "tables" / f"{name}.{suffix}", render(table))
         print(f"table   {out / 'tables' / name}.{{{','.join(FORMATS)}}}")
-    for name, figure in () if tables_only else figures(runs, cells):
+    for name, figure in () if tables_only else figures(material):
         if figure is None:
             print(f"figure  {name}: no records of it yet")
             continue
@@ -42,26 +96,51 @@ def rebuild(results: Path, out: Path, tables_only: bool = False) -> None:
         print(f"figure  {path}")
 
 
-def tables(cells: pd.DataFrame, published: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """File name → table; a ranking for each data set and net that two methods or more were run on."""
-    result = {"overview": overview(cells, published)}
+def tables(material: Material) -> dict[str, pd.DataFrame]:
+    """File name → table: of each complete suite, of all of them together, of all cells beside the published figures,
+    and a ranking for each other data set and net that two methods or more were run on."""
+    cells, published = material.cells, material.published
+    result = {"suites": state_table(material.suites)}
+    for found in material.complete:
+        label = found.suite.label
+        rows = material.comparisons[label]
+        result[f"suite_{label}"] = suite_table(rows, found)
+        result[f"suite_{label}_details"] = details_table(rows, found, material.trials.get(label, pd.DataFrame()))
+    if material.complete:
+        result["relative"] = relative_table(material.complete)
+        result["overall"] = overall_table(overall(scores(material.complete)), material.complete)
+    result["overview"] = overview(cells, published)
     result |= {f"source_{name}": error_table(cells, published, name) for name in SOURCES}
     if len(cells):
         result["costs"] = costs(cells, TARGET)
         for dataset, net in compared(cells):
-            result[f"ranking_{_file_name(f'{dataset} {net}')}"] = ranking(cells, dataset, net)
+            if (dataset, net) not in material.covered:
+                result[f"ranking_{_file_name(f'{dataset} {net}')}"] = ranking(cells, dataset, net)
     return result
 
 
-def figures(runs: pd.DataFrame, cells: pd.DataFrame) -> Iterator[tuple[str, Figure | None]]:
+def figures(material: Material) -> Iterator[tuple[str, Figure | None]]:
     """File name and figure, None where there are no records for it; one at a time, so that each can be closed."""
     for name, draw in (study_figures.STUDIES | bernoulli_figures.FIGURES).items():
-        yield name, draw(runs)
-    yield "performance_profile", performance_profile(cells)
-    for dataset, net in compared(cells):
+        yield name, draw(material.runs)
+    names = {found.suite.label: found.setting for found in material.complete}
+    values = scores(material.complete)
+    by_setting = [(names[label], rows) for label, rows in material.comparisons.items()]
+    yield "differences", suite_figures.differences_to_control(by_setting)
+    yield "overall", suite_figures.all_settings(overall(values))
+    yield "performance_profile", suite_figures.performance_profile(values)
+    searches = [
+        (
+            names[label],
+            trials[trials["method"].isin([row.method for row in material.comparisons[label] if row.competes])],
+        )
+        for label, trials in material.trials.items()
+    ]
+    yield "best_against_trials", suite_figures.best_against_trials(searches)
+    for dataset, net in compared(material.cells):
         name = _file_name(f"{dataset} {net}")
-        yield f"errors_{name}", error_while_training(cells, dataset, net)
-        yield f"flips_{name}", flip_rates(cells, dataset, net)
+        yield f"errors_{name}", error_while_training(material.cells, dataset, net)
+        yield f"flips_{name}", flip_rates(material.cells, dataset, net)
 
 
 def png(figure: Figure) -> bytes:
