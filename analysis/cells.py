@@ -75,7 +75,7 @@ def cells_of(runs: pd.DataFrame) -> pd.DataFrame:
         key = f"{method}, activations ±1" if method in both and signs else method
         rows.append(
             {
-                "method": f"{key} ({note})" if (note := _note(first)) else key,
+                "method": f"{key} ({note})" if (note := note_of(first)) else key,
                 "key": key,
                 "family": method,
                 "dataset": label,
@@ -104,7 +104,7 @@ def cells_of(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _note(run: Any) -> str:
+def note_of(run: Any) -> str:
     """What a table says beside a method's name: that it is a reconstruction, or how it departs from its source."""
     if run["model.reconstruction"]:
         return "reconstruction"

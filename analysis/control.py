@@ -82,7 +82,8 @@ def welch(means: np.ndarray, variances: np.ndarray, counts: np.ndarray) -> tuple
     share = variances / counts
     own, control = share[..., 1:], share[..., :1]
     squared = own + control
-    degrees = squared**2 / (own**2 / (counts[1:] - 1) + control**2 / (counts[0] - 1))
+    with np.errstate(invalid="ignore"):  # 0/0 where neither varies
+        degrees = squared**2 / (own**2 / (counts[1:] - 1) + control**2 / (counts[0] - 1))
     return means[..., 1:] - means[..., :1], np.sqrt(squared), degrees
 
 

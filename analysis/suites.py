@@ -1,8 +1,8 @@
 """The suites: which runs each is to have, which of them are there, and the value of every replicate.
 
-A suite is a file of configs/suite/. What the search of a replicate chose is in
-configs/tuned/<suite>/<method>/r<replicate>.yaml, so that this file says which records count: where a method was
-searched twice, those of the earlier search do not."""
+A suite is a file of configs/suite/, or a user's own, which left configs/tuned/<suite>/suite.yaml. What the search of a
+replicate chose is in configs/tuned/<suite>/<method>/r<replicate>.yaml, so that this file says which records count:
+where a method was searched twice, those of the earlier search do not."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -59,17 +59,20 @@ class Suite:
 
 
 def load_suites(configs: Path = Path(CONFIGS), tuned: Path | None = None) -> list[Suite]:
-    """The suites of <configs>/suite/, by name. UserError, naming the file, where one cannot be read."""
+    """The suites of <configs>/suite/, by name, and those of other names that have a <tuned>/<name>/suite.yaml.
+    UserError, naming the file, where one cannot be read."""
     run = read_settings(configs / "run.yaml")
-    found: dict[str, Suite] = {}
-    contents = {path.stem: read_settings(path) for path in sorted((configs / "suite").glob("*.yaml"))}
+    tuned = tuned or configs / "tuned"
+    paths = {path.parent.name: path for path in sorted(tuned.glob("*/suite.yaml"))}
+    paths |= {path.stem: path for path in sorted((configs / "suite").glob("*.yaml"))}
+    contents = {label: read_settings(path) for label, path in paths.items()}
     known = {item.name for item in fields(RunConfig)}
 
     def make(label: str) -> Suite:
         content = contents[label]
         source = content.get("configurations")
         if source and source not in contents:
-            raise UserError(f"configs/suite/{label}.yaml: there is no suite {source}, whose configurations it takes")
+            raise UserError(f"{paths[label]}: there is no suite {source}, whose configurations it takes")
         try:
             return Suite(
                 label,
@@ -79,15 +82,13 @@ def load_suites(configs: Path = Path(CONFIGS), tuned: Path | None = None) -> lis
                 content["runs"],
                 content.get("trials"),
                 make(source) if source else None,
-                tuned or configs / "tuned",
+                tuned,
                 {name: run[name] for name in BUDGET if name in run},
             )
         except KeyError as error:
-            raise UserError(f"configs/suite/{label}.yaml does not say {error}") from error
+            raise UserError(f"{paths[label]} does not say {error}") from error
 
-    for label in contents:
-        found[label] = make(label)
-    return list(found.values())
+    return [make(label) for label in sorted(contents)]
 
 
 def read_settings(path: Path) -> dict[str, Any]:

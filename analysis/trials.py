@@ -41,6 +41,8 @@ def load_trials(folder: Path, suite: str, methods: Sequence[str]) -> pd.DataFram
 def best_found(trials: pd.DataFrame) -> pd.DataFrame:
     """`method`, `trial` t, and `error`: the lowest validation error of the first t trials of a search, mean over the
     replicates. A failed trial finds nothing; no row where a replicate has nothing by then, or has fewer trials."""
+    if trials.empty:
+        return pd.DataFrame(columns=["method", "trial", "error"])
     wide = trials.pivot_table(index=["method", "replicate"], columns="trial", values="error", dropna=False)
     wide = wide.reindex(pd.MultiIndex.from_frame(trials[["method", "replicate"]].drop_duplicates()))
     best = wide.astype(float).fillna(np.inf).cummin(axis=1).groupby(level="method").mean()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from analysis.cells import note_of
 from analysis.control import Difference, differences
 from analysis.examples import by_replicate, examples_error, wider
 from analysis.statistics import NORMAL, Summary, summarize
@@ -80,7 +81,7 @@ def suite_table(rows: Sequence[Compared], found: SuiteRuns) -> pd.DataFrame:
     """The errors, the differences to the control with simultaneous intervals, and what they say."""
     return pd.DataFrame(
         {
-            "method": [row.method for row in rows],
+            "method": [named(row.method, found) for row in rows],
             "test error, %": [number(row.error.mean) for row in rows],
             "95 % interval": [interval(row.error.mean, row.error.half_width) for row in rows],
             "with test-set noise": [interval(row.error.mean, row.wide) for row in rows],
@@ -100,11 +101,19 @@ def suite_table(rows: Sequence[Compared], found: SuiteRuns) -> pd.DataFrame:
     )
 
 
+def named(method: str, found: SuiteRuns) -> str:
+    """The method, and in brackets that it is a reconstruction, or how it departs from its source."""
+    runs = found.of(method)
+    note = note_of(runs.iloc[0]) if len(runs) else ""
+    return f"{method} ({note})" if note else method
+
+
 def details_table(rows: Sequence[Compared], found: SuiteRuns, trials: pd.DataFrame) -> pd.DataFrame:
     """Beside the error: what the searches found, robustness to corrupted images, time, memory, packed size. Means over
     replicates; seconds, memory and size are medians of the runs."""
-    best = best_found(trials).groupby("method")["error"] if len(trials) else None
-    first, last = (best.first().to_dict(), best.last().to_dict()) if best is not None else ({}, {})
+    best = best_found(trials)
+    first = best[best["trial"] == 1].set_index("method")["error"].to_dict()
+    last = best.groupby("method")["error"].last().to_dict()
     near = sensitivity(trials).to_dict() if len(trials) else {}
     lost = trials[trials["state"] == "failed"].groupby("method").size().to_dict()
     columns = map(str, found.table.columns)

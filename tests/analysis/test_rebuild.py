@@ -57,6 +57,7 @@ def test_figures_are_drawn_where_there_are_records(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "4 finished runs" in out
     assert "figure  performance_profile: no records of it yet" in out
+    assert "suite   digits: " in out
 
 
 def test_a_folder_without_published_figures_is_refused_in_one_line(tmp_path, capsys):

@@ -169,7 +169,7 @@ def test_the_ids_are_those_of_the_runs_that_a_suite_makes(tmp_path):
         config.label = label
         replicates = make_replicates(config, {})
         assert (len(replicates), config.runs) == (len(suite.methods) * suite.replicates, suite.runs)
-        for replicate in replicates[:: len(suite.methods) + 1]:  # each another method
+        for replicate in replicates[:: 2 * len(suite.methods) + 1]:  # each another method
             method = replicate.config.method
             if hasattr(method, "lr"):
                 method.lr = 0.00123
