@@ -17,7 +17,7 @@ from configs.registry import METHODS
 __all__ = ["Figure", "colour", "marker", "plt", "sns"]
 
 # Paul Tol's "muted" scheme, safe for colour-blind readers (SRON/EPS/TN/09-002), with black for the real net; methods
-# that are added take the colours again, with other markers.
+# that are added take the other colours again, with other markers.
 LOOKS = {
     "real": ("#000000", "*"),
     "binaryconnect": ("#DDCC77", "X"),
@@ -31,7 +31,7 @@ LOOKS = {
     "bayesbinn": ("#777777", "p"),
     "bernoulli": ("#AA4499", ">"),
 }
-OTHERS = cycle([(shade, shape) for shape in ("h", "d", "8") for shade, _ in LOOKS.values()])
+OTHERS = cycle([(shade, shape) for shape in ("h", "d", "8") for shade, _ in [*LOOKS.values()][1:]])
 
 
 def _look(key: str) -> tuple[Any, str]:

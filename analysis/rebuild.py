@@ -1,82 +1,30 @@
-"""All tables and figures of a results folder: which there are, their file names, and how they are written."""
+"""All tables and figures of a results folder, and its page: which there are, and how they are written."""
 
 import io
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 
 from analysis import bernoulli_figures, study_figures, suite_figures
-from analysis.cells import cells_of, compared, net_of
+from analysis.cells import compared
 from analysis.comparison_figures import error_while_training, flip_rates
 from analysis.formats import FORMATS
+from analysis.material import Material, gather
 from analysis.overall import overall, overall_table, relative_table, scores
+from analysis.page.from_records import content_of
+from analysis.page.render import page
 from analysis.plotting import Figure, plt
-from analysis.selection import load_failed, load_runs
-from analysis.suites import SuiteRuns, load_suites, runs_of
 from analysis.tables import SOURCES, costs, error_table, overview, ranking
-from analysis.trials import load_trials
-from analysis.verdict import Compared, compare, details_table, state, state_table, suite_table
-from configs.schema import CONFIGS
-from configs.settings import UserError
+from analysis.verdict import details_table, state, state_table, suite_table
 from results.files import write_whole
 
 TARGET = 3.0  # % of validation error that the cost table asks the time for
 
 
-@dataclass(frozen=True)
-class Material:
-    """What tables and figures are made of. `runs` and `cells` have of the suites' runs those of complete suites."""
-
-    runs: pd.DataFrame
-    cells: pd.DataFrame
-    published: pd.DataFrame
-    suites: list[SuiteRuns]
-    trials: dict[str, pd.DataFrame]  # label of a complete suite → its trials
-
-    @cached_property
-    def complete(self) -> list[SuiteRuns]:
-        return [found for found in self.suites if found.complete]
-
-    @cached_property
-    def comparisons(self) -> dict[str, list[Compared]]:
-        """Label of a complete suite → its methods."""
-        return {found.suite.label: compare(found) for found in self.complete}
-
-    @cached_property
-    def covered(self) -> set[tuple[str, str]]:
-        """Data sets and nets of complete suites, which have a table of their own."""
-        firsts = [found.table[found.table["status"] == "done"].iloc[0] for found in self.complete]
-        return {(first["label"], net_of(first)) for first in firsts}
-
-
-def gather(results: Path, configs: Path = Path(CONFIGS), tuned: Path | None = None) -> Material:
-    """Reads results/runs, results/trials, results/published.csv, and which runs make up the suites.
-
-    UserError where `results` is no results folder, or a file of it cannot be read."""
-    if not (results / "published.csv").is_file():
-        raise UserError(f"{results} has no published.csv, so it is no results folder")
-    runs, failed = load_runs(results / "runs"), load_failed(results / "runs")
-    finished = runs[runs["status"] == "done"] if len(runs) else runs
-    ended = pd.concat([table for table in (finished, failed) if len(table)] or [runs], ignore_index=True)
-    suites = [runs_of(suite, ended) for suite in load_suites(configs, tuned)]
-    complete = [found for found in suites if found.complete]
-    if len(runs):
-        ids = {run_id for found in complete for run_id in found.table["run_id"]}
-        runs = runs[runs["replicate"].isna() | runs["run_id"].isin(ids)]
-    trials = {
-        found.suite.label: load_trials(results / "trials", found.suite.label, found.methods)
-        for found in complete
-        if not found.suite.configurations
-    }
-    return Material(runs, cells_of(runs), pd.read_csv(results / "published.csv"), suites, trials)
-
-
 def rebuild(results: Path, out: Path, tables_only: bool = False, tuned: Path | None = None) -> None:
-    """Writes out/tables and out/figures, and prints their names and how complete the suites are.
+    """Writes out/tables, out/page and out/figures, and prints their names and how complete the suites are.
 
     UserError, before anything is written, where something cannot be read (see `gather`)."""
     material = gather(results, tuned=tuned)
@@ -87,6 +35,9 @@ def rebuild(results: Path, out: Path, tables_only: bool = False, tuned: Path | N
         for suffix, render in FORMATS.items():
             write_whole(out / "tables" / f"{name}.{suffix}", render(table))
         print(f"table   {out / 'tables' / name}.{{{','.join(FORMATS)}}}")
+    path = out / "page" / "index.html"
+    write_whole(path, page(content_of(material)))
+    print(f"page    {path}")
     for name, figure in () if tables_only else figures(material):
         if figure is None:
             print(f"figure  {name}: no records of it yet")

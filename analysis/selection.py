@@ -24,8 +24,8 @@ def load_runs(folder: Path) -> pd.DataFrame:
     `config`; `replicate` of a suite, None of other runs; `setting`, a text of all but the seed, and in a suite but for
     the method's own settings; `failed`, how many runs of this setting failed and have not succeeded since; `status`,
     `run_id`, `label`, `best_epoch`; `validation.error`, `test.error` and what else the record has of each split;
-    `cost.…`, `model.…`, `packed.…`; and `curves` and `diagnostics`, the record's own mappings. What a record lacks is
-    missing (NaN).
+    `cost.…`, `model.…`, `packed.…`, `environment.…`; `command`, and `curves` and `diagnostics`, the record's own
+    mappings. What a record lacks is missing (NaN).
 
     UserError, naming the file, where one is cut short or no record."""
     done, lost = ([load(path) for path in files(folder)] for files in (record_files, failed_files))
@@ -45,10 +45,10 @@ def load_failed(folder: Path) -> pd.DataFrame:
 
 def _row(record: Record, failed: Counter[str]) -> dict[str, Any]:
     row = flat(record.config) | {"run_id": record.run_id, "best_epoch": record.best_epoch, "status": record.status}
-    row |= {"config": record.config, "replicate": replicate_of(record.config)}
+    row |= {"command": record.command, "config": record.config, "replicate": replicate_of(record.config)}
     row |= {"label": record.data.get("label", ""), "setting": _setting(record)}
     row |= {"curves": record.curves, "diagnostics": record.diagnostics}
-    for part in (*SPLITS, "cost", "model", "packed"):
+    for part in (*SPLITS, "cost", "model", "packed", "environment"):
         row |= flat(getattr(record, part) or {}, f"{part}.")
     return row | {"failed": failed[row["setting"]]}
 

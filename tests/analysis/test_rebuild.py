@@ -25,11 +25,12 @@ def committed(tmp_path) -> Path:
     return tmp_path / "results"
 
 
-def test_the_committed_tables_are_those_of_the_committed_records(committed, tmp_path):
+def test_the_committed_tables_and_the_page_are_those_of_the_committed_records(committed, tmp_path):
     assert main(["--results", str(committed), "--out", str(tmp_path), "--tables-only"]) == 0
     rebuilt = {p.name: p.read_bytes() for p in (tmp_path / "tables").iterdir()}
     assert rebuilt == {p.name: p.read_bytes() for p in (HERE / "tables").iterdir()}
     assert not (tmp_path / "figures").exists()
+    assert (tmp_path / "page" / "index.html").read_bytes() == (HERE / "page" / "index.html").read_bytes()
 
 
 @pytest.mark.slow

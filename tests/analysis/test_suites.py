@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 import analysis.rebuild
-from analysis.rebuild import gather
+from analysis.material import gather
 from analysis.suites import load_suites, runs_of
 from analysis.verdict import state
 from configs.registry import METHODS
