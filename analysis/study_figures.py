@@ -13,9 +13,10 @@ All errors are validation errors: the studies ask about hyperparameters, and no 
 
 import pandas as pd
 
+from analysis import plotting
 from analysis.plotting import Figure, plt, sns
 from analysis.selection import epochs_of, main_setting, of_experiment, where
-from analysis.statistics import summarize
+from analysis.statistics import share_near_best, summarize
 
 ERROR = "validation error, %"
 
@@ -34,18 +35,14 @@ def convergence(runs: pd.DataFrame) -> Figure | None:
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
     for ax, (x, label) in zip(axes, (("epoch", "epoch"), ("elapsed", "seconds, on two shared cores")), strict=True):
         style = {"hue": "method.name", "hue_order": list(named.values()), "units": "run_id", "estimator": None}
-        sns.lineplot(curves, x=x, y="val_error", ax=ax, legend=ax is axes[0], **style)
+        colours = {method: plotting.colour(method) for method in named.values()}
+        sns.lineplot(curves, x=x, y="val_error", ax=ax, legend=ax is axes[0], palette=colours, **style)
         ax.set(yscale="log", xlabel=label, ylabel=ERROR)
         ax.set_yticks(ticks := [1.5, 2, 3, 5, 10, 20], [f"{t:g}" for t in ticks])
         ax.minorticks_off()
     sns.move_legend(axes[0], "best", title=None)
     figure.suptitle("MNIST, 784-2048×3-10")
     return figure
-
-
-def share_near_best(errors: pd.Series, points: float = 1.0) -> float:
-    """Share of the grid whose error is within `points` of the grid's lowest."""
-    return float((errors <= errors.min() + points).mean())
 
 
 def robustness(runs: pd.DataFrame) -> Figure | None:

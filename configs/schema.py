@@ -1,6 +1,8 @@
 """The configuration of a run: its dataclass, its identity, and how Hydra's result becomes one."""
 
-from collections.abc import Iterator
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -124,3 +126,11 @@ def changed(config: Any) -> dict[str, Any]:
         elif item.name == "name" or value != default_of(item):
             kept[item.name] = value
     return kept
+
+
+def run_id(settings: Mapping[str, Any]) -> str:
+    """The name of a run by what `changed` gives of its configuration: `<dataset>-<net>-s<seed>-<hash>`, something to
+    read and a hash of all that decides the outcome."""
+    text = json.dumps(settings, sort_keys=True, default=str)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:10]
+    return f"{settings['dataset']['name']}-{settings['net']['name']}-s{settings['seed']}-{digest}"

@@ -5,15 +5,7 @@ import pytest
 
 from analysis.experiments import experiment_settings
 from analysis.selection import load_runs
-from analysis.study_figures import STUDIES, differences, robustness, second_moment, share_near_best
-
-
-@pytest.mark.parametrize(
-    ("errors", "points", "share"),
-    [([3.0, 3.5, 4.0, 4.01], 1.0, 0.75), ([2.0], 1.0, 1.0), ([1.0, 90.0, 90.0, 90.0], 1.0, 0.25)],
-)
-def test_share_near_best(errors, points, share):
-    assert share_near_best(pd.Series(errors), points) == share
+from analysis.study_figures import STUDIES, differences, robustness, second_moment
 
 
 def test_heat_maps_show_the_error_of_every_cell():

@@ -32,12 +32,12 @@ def test_a_new_file_is_all_it_takes(tmp_path):
     (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.S)
     (tmp_path / "methods/tanhsign.py").write_text(example)
     size = ["net.width=8", "net.depth=1", "epochs=1", "trials=1", "device=cpu", "compile=false"]
-    words = ["suite=digits", "methods=[ste,tanhsign]", "replicates=1", "runs=2", *size]
+    words = ["suite=digits", "label=mine", "methods=[ste,tanhsign]", "replicates=2", "runs=1", *size]
     command = [sys.executable, "-c", COMMANDS, *words]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"^  tanhsign +untuned +2/2 +done$", done.stdout, re.M)
-    (ranking,) = (tmp_path / "analysis/tables").glob("ranking_*.csv")
-    table = pd.read_csv(ranking)
-    assert set(table["method"]) == {"ste", "tanhsign"}
-    assert table["n"].tolist() == [2, 2]
+    table = pd.read_csv(tmp_path / "analysis/tables/suite_mine.csv").set_index("method")
+    assert set(table.index) == {"ste", "tanhsign"}
+    assert table["replicates"].tolist() == [2, 2]
+    assert table.loc["tanhsign", "95 % interval, all methods together"].count("to") == 1
