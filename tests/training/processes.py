@@ -34,7 +34,9 @@ def in_processes(folder, work: Callable[[Place], Any], count: int = 2) -> list[A
 def _work(pipe, store: str, place: Place, work: Callable[[Place], Any]) -> None:
     torch.set_num_threads(1)
     try:
-        dist.init_process_group("gloo", store=dist.FileStore(store, place.count), rank=place.rank, world_size=place.count)
+        dist.init_process_group(
+            "gloo", store=dist.FileStore(store, place.count), rank=place.rank, world_size=place.count
+        )
         result = work(Place(place.rank, place.local_rank, place.count, _OneMachine(place.local_rank, 1)))
     except Exception as error:
         traceback.print_exc()
