@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from configs.settings import REQUIRED, UserError, setting
 
-from .binary.layers import Parts, binary_layers
+from .binary.layers import PartError, Parts, binary_layers
 from .binary.normalization import NormError
 from .binary.sign import Quantizer, as_signs
 from .nets import NETS
@@ -156,6 +156,8 @@ class Method(pl.LightningModule):
         except NormError as error:
             asked = f"net.norm={net_config.norm} net.norm_running={net_config.norm_running}"
             raise UserError(f"{asked} with method={self.config.name}: {error}") from error
+        except PartError as error:
+            raise UserError(f"net={net_config.name} with method={self.config.name}: {error}") from error
 
     def schedule(self, name: str, *ends: float) -> Schedule:
         """The schedule that the fields `name`, `name_end` and `name_schedule` of the Config describe; or of that kind,

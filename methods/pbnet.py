@@ -64,12 +64,13 @@ class PBNet(SampledMethod):
         return GaussianParts(BinaryDistribution, activation, hidden=SIGNS if c.sampling else MEANS)
 
     def build(self, net_config: Any, input_shape: tuple[int, int, int], classes: int) -> nn.Module:
-        if not net_config.output_norm:
-            raise UserError("net.output_norm=false: method=pbnet has its logits from the batch norm of the last layer")
         try:
-            return super().build(net_config, input_shape, classes)
+            net = super().build(net_config, input_shape, classes)
         except NoValueToDropError as error:
             raise UserError(f"net.dropout_hidden: {error}; set it to 0, or method.sampling=true") from error
+        if not net_config.output_norm:
+            raise UserError("net.output_norm=false: method=pbnet has its logits from the batch norm of the last layer")
+        return net
 
     def initialize(self) -> None:
         self.random_layers: list[Any] = list(binary_layers(self.net).values())

@@ -4,6 +4,7 @@ Needs NumPy and safetensors (and numba, for the fast engine); only `fold` and `b
 
 from .engines import Engine, engine
 from .file import load, save
-from .operations import PackedNet, PackError
+from .net import PackedNet
+from .operations import PackError
 
 __all__ = ["Engine", "PackError", "PackedNet", "engine", "load", "save"]

@@ -11,7 +11,8 @@ import numpy as np
 
 from . import file
 from .engines import ENGINES, engine
-from .operations import REAL, PackedNet, PackError
+from .net import INPUT, PackedNet
+from .operations import REAL, PackError
 from .sizes import compared, human
 
 
@@ -64,15 +65,20 @@ def _info(net: PackedNet, options: argparse.Namespace) -> None:
     print(f"{'size':<14} {_size(net, options.file)}")
     values = net.values()
     print(f"{'input':<14} {'×'.join(map(str, net.input_shape))} pixels as {net.input.kind}")
-    for i, (operation, _, after) in enumerate(net.steps()):
+    for i, ((operation, _, after), taken) in enumerate(zip(net.steps(), net.graph, strict=True)):
         arrays = [a for a in vars(operation).values() if isinstance(a, np.ndarray)]
         real = after.kind == REAL and getattr(operation, "weight", np.zeros(0, np.uint8)).dtype == np.float32
         function = getattr(operation, "function", "")
         print(
             f"  {i:>2} {function or operation.name:<10} {'×'.join(map(str, after.shape)):<12} {after.kind:<6}"
             f"{sum(a.nbytes for a in arrays):>12,} bytes{' (real weights)' if real else ''}"
+            f"{'' if taken == (i - 1,) else f'  of {_names(taken)}'}"
         )
     print(f"{'logits':<14} {values[-1].shape[0]}")
+
+
+def _names(taken: tuple[int, ...]) -> str:
+    return " and ".join("the input" if source == INPUT else str(source) for source in taken)
 
 
 def _eval(net: PackedNet, options: argparse.Namespace) -> None:

@@ -13,7 +13,23 @@ from torch import nn
 
 from . import reference
 from .engines import engine
-from .operations import BYTES, Activation, Conv, Dense, Flatten, Norm, Operation, PackedNet, Pool, Threshold, Values
+from .net import INPUT, PackedNet
+from .operations import (
+    BYTES,
+    Activation,
+    Add,
+    Average,
+    Conv,
+    Dense,
+    Flatten,
+    Norm,
+    Operation,
+    Pad,
+    Pool,
+    Prelu,
+    Threshold,
+    Values,
+)
 
 FUNCTIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "hardtanh": nn.Hardtanh}
 
@@ -32,16 +48,34 @@ class Sign(nn.Module):
         return torch.sign(x)
 
 
-def torch_twin(net: PackedNet) -> nn.Sequential:
+class Total(nn.Module):
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return x + y
+
+
+class Graph(nn.Module):
+    """Modules that take the results that a packed net's operations take."""
+
+    def __init__(self, net: PackedNet, modules: list[nn.Module]) -> None:
+        super().__init__()
+        self.net, self.steps = net, nn.ModuleList(modules)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.net.evaluate(x, list(self.steps))
+
+
+def torch_twin(net: PackedNet) -> nn.Module:
     """The same net of ordinary float32 layers: ±1 weights as floats, a batch norm and a sign for each threshold. Its
     inputs are those of training, x = (2u − 255)/255 for pixels."""
-    unit = 255 if net.input.kind == BYTES else 1
-    modules: list[nn.Module] = []
-    for operation, before, _ in net.steps():
-        modules += _twin(operation, before, unit)
-        if isinstance(operation, Threshold | Norm):
-            unit = 1
-    return nn.Sequential(*modules).eval()
+    units = {INPUT: 255 if net.input.kind == BYTES else 1}
+    modules: list[list[nn.Module]] = []
+    for index, ((operation, before, _), taken) in enumerate(zip(net.steps(), net.graph, strict=True)):
+        unit = units[taken[0]]
+        modules.append(_twin(operation, before, unit))
+        units[index] = 1 if isinstance(operation, Threshold | Norm) else unit
+    if net.is_chain:
+        return nn.Sequential(*(module for step in modules for module in step)).eval()
+    return Graph(net, [step[0] if len(step) == 1 else nn.Sequential(*step) for step in modules]).eval()
 
 
 @torch.no_grad()
@@ -56,8 +90,18 @@ def _twin(operation: Operation, before: Values, unit: int) -> list[nn.Module]:
             conv = nn.Conv2d(inputs, outputs, (rows, columns), stride, padding, bias=False)
             conv.weight.copy_(torch.from_numpy(operation.signs().transpose(0, 3, 1, 2).copy()))
             return [conv]
-        case Pool(size):
-            return [nn.MaxPool2d(size)]
+        case Pool(size, _, padding):
+            return [nn.MaxPool2d(size, operation.step, padding)]
+        case Average(rows, columns):
+            return [nn.AvgPool2d((rows, columns), ceil_mode=True)]
+        case Pad(channels, more, top, bottom, left, right):
+            return [nn.ZeroPad3d((left, right, top, bottom, channels, more))]
+        case Prelu(slope):
+            prelu = nn.PReLU(len(slope))
+            prelu.weight.copy_(torch.from_numpy(slope))
+            return [prelu]
+        case Add():
+            return [Total()]
         case Flatten():
             return [nn.Flatten()]
         case Activation("sign"):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .net import PackedNet
 from .operations import (
     REAL,
     SIGNS,
@@ -13,7 +14,6 @@ from .operations import (
     Dense,
     Flatten,
     Norm,
-    PackedNet,
     PackError,
     Pool,
     Threshold,
@@ -106,6 +106,8 @@ def to_c(net: PackedNet) -> CSource:
 def _layers(net: PackedNet) -> tuple[list[_Layer], Norm]:
     layers: list[_Layer] = []
     maps: tuple[int, ...] = net.input_shape
+    if not net.is_chain:
+        raise PackError("C has no sums of branches: only nets whose layers follow one another can be written in C")
     if net.input.kind == REAL:
         raise PackError("the first layer takes real numbers: only nets on pixels or signs can be written in C")
     for operation, before, after in net.steps():
@@ -113,7 +115,7 @@ def _layers(net: PackedNet) -> tuple[list[_Layer], Norm]:
         match operation:
             case Dense() | Conv() if after.kind == SUMS:
                 layers.append(_layer(operation, before, after, maps))
-            case Pool(size) if before.kind == SUMS and last:
+            case Pool(size, 0, 0) if before.kind == SUMS and last:
                 last.pool *= size
             case Threshold() if last:
                 last.threshold = operation

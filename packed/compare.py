@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from . import reference
-from .operations import PackedNet, PackError, Threshold
+from .net import PackedNet
+from .operations import Activation, PackError, Threshold
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,16 @@ def explain(net: nn.Module, packed: PackedNet, x: Tensor, images: np.ndarray) ->
             hook.remove()
     signs = [(name, before, after) for name, before, after in seen if _signs(after) and not _signs(before)]
     signs = [one for one in signs if not any(one[1] is p for p in net.parameters())]
-    value, mine = reference.read(packed.input, images), []
-    for operation, ahead, _ in packed.steps():
-        value = reference.apply(operation, value, ahead)
-        if isinstance(operation, Threshold):
-            mine.append(value)
+    mine: list[np.ndarray] = []
+
+    def keep_signs(index: int, result: np.ndarray) -> None:
+        operation = packed.operations[index]
+        if isinstance(operation, Threshold) or (isinstance(operation, Activation) and operation.function == "sign"):
+            mine.append(result)
+
+    value = reference.evaluate(packed, images, keep_signs)
     if len(mine) != len(signs):
-        raise PackError(f"the packed net has {len(mine)} thresholds, the trained net {len(signs)} signs")
+        raise PackError(f"the packed net has {len(mine)} signs, the trained net {len(signs)}")
     trained, now = logits.argmax(1).cpu().numpy(), value.argmax(1)
     found = []
     for index in map(int, np.flatnonzero(trained != now)):

@@ -9,7 +9,8 @@ from typing import Protocol
 import numpy as np
 
 from . import reference
-from .operations import PackedNet, PackError
+from .net import PackedNet
+from .operations import PackError
 
 ENGINES = ("auto", "fast", "reference")
 BATCH = 256  # images at a time

@@ -8,6 +8,7 @@ import numpy as np
 
 from . import kernels, reference
 from .engines import Batched
+from .net import PackedNet
 from .operations import (
     BYTES,
     REAL,
@@ -17,7 +18,6 @@ from .operations import (
     Dense,
     Flatten,
     Operation,
-    PackedNet,
     Pool,
     Threshold,
     Values,
@@ -27,29 +27,26 @@ from .operations import (
 FEW = 32  # input channels up to which the signs under a kernel fill words: one for each place would be mostly empty
 CHUNK = 2**18  # values at a time: sums of 1 MiB stay in the cache between a product and its threshold
 
-Step = Callable[[np.ndarray], np.ndarray]
+Step = Callable[..., np.ndarray]
 
 
 class Fast(Batched):
-    """A net whose weights are laid out for `kernels`. Layouts between its steps, for N images:
+    """A net whose weights are laid out for `kernels`. Layouts of its results, for N images:
 
     pixels uint8 (N, C, H, W) or (N, C·H·W); signs uint64 (N, ⌈C/64⌉) or (N, h, w, ⌈C/64⌉), bit 1 for +1; sums int32
-    (N, C) or (N, h, w, C); real values float32 (N, C) or (N, C, h, w)."""
+    (N, C) or (N, h, w, C); real values float32 (N, C) or (N, C, h, w), which may lie in memory as (N, h, w, C)."""
 
     name = "fast"
 
     def __init__(self, net: PackedNet, threads: int = 1) -> None:
         super().__init__(net, threads)
         steps = list(net.steps())
-        self.steps: list[Step] = []
-        first = steps[0][1]
+        self.steps: list[Step] = [_step(operation, before, behind) for operation, before, behind in steps]
+        _, first, second = steps[0]
         if first.kind == SIGNS and isinstance(steps[0][0], Flatten):
-            first = steps.pop(0)[2]
-        self.steps.append(_reader(net, first))
-        largest = 1
-        for operation, before, behind in steps:
-            self.steps.append(_step(operation, before, behind))
-            largest = max(largest, int(np.prod(behind.shape)))
+            first, self.steps[0] = second, lambda x: x
+        self.read = _reader(net, first)
+        largest = max(int(np.prod(behind.shape)) for _, _, behind in steps)
         self.chunk = max(1, CHUNK // largest)
 
     def run(self, images: np.ndarray) -> np.ndarray:
@@ -57,9 +54,7 @@ class Fast(Batched):
         return np.concatenate([self._chunk(part) for part in parts])
 
     def _chunk(self, x: np.ndarray) -> np.ndarray:
-        for step in self.steps:
-            x = step(x)
-        return x.astype(np.float32, copy=False)
+        return self.net.evaluate(self.read(x), self.steps).astype(np.float32, copy=False)
 
 
 def _reader(net: PackedNet, values: Values) -> Step:
@@ -85,7 +80,11 @@ def _step(operation: Operation, before: Values, behind: Values) -> Step:
         return lambda x: x.reshape(len(x), -1)
     if isinstance(operation, Dense | Conv):
         operation = replace(operation, weight=operation.signs())  # unpacked once
-    return lambda x: _from_reference(reference.apply(operation, _to_reference(x, before), before), behind)
+
+    def run(x: np.ndarray, *others: np.ndarray) -> np.ndarray:
+        return _from_reference(reference.apply(operation, before, _to_reference(x, before), *others), behind)
+
+    return run
 
 
 def _sign_product(operation: Dense | Conv, before: Values, behind: Values) -> Step:
@@ -176,7 +175,7 @@ def _threshold(operation: Threshold, behind: Values) -> Step:
 def _pool(operation: Pool, behind: Values) -> Step:
     def run(x: np.ndarray) -> np.ndarray:
         out = np.empty((len(x), *_channels_last(behind.shape)), np.int32)
-        kernels.largest(x, operation.size, out)
+        kernels.largest(x, operation.size, operation.step, operation.padding, out)
         return out
 
     return run

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import tempfile
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +13,28 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from .net import INPUT, PackedNet
 from .operations import (
     Activation,
+    Add,
+    Average,
     Conv,
     Dense,
     Flatten,
     Input,
     Norm,
     Operation,
-    PackedNet,
     PackError,
+    Pad,
     Pool,
+    Prelu,
     Threshold,
 )
 
-FORMAT, VERSION = "binarized.packed", "1"
+FORMAT, VERSIONS = "binarized.packed", ("1", "2")
 LARGEST_HEADER = 2**20
-OPERATIONS: dict[str, type] = {c.name: c for c in (Dense, Conv, Pool, Threshold, Norm, Activation, Flatten)}
+FIRST: tuple[Any, ...] = (Dense, Conv, Pool, Threshold, Norm, Activation, Flatten)  # of version 1
+OPERATIONS: dict[str, Any] = {c.name: c for c in (*FIRST, Prelu, Average, Pad, Add)}
 TYPES = {  # of the arrays of an operation
     "weight": (np.uint8, np.float32),
     "threshold": (np.int32,),
@@ -37,6 +42,7 @@ TYPES = {  # of the arrays of an operation
     "center": (np.float32,),
     "scale": (np.float32,),
     "shift": (np.float32,),
+    "slope": (np.float32,),
 }
 
 
@@ -74,17 +80,22 @@ def load(path: str | os.PathLike[str]) -> PackedNet:
 
 
 def to_bytes(net: PackedNet) -> bytes:
-    """The content of the file; the same for the same net."""
+    """The content of the file; the same for the same net. Its version is the first that has all that the net needs."""
     tensors: dict[str, np.ndarray] = {}
+    operations = []
+    for i, (operation, taken) in enumerate(zip(net.operations, net.graph, strict=True)):
+        plain = _describe(operation, str(i), tensors)
+        operations.append(plain if taken == (i - 1,) else plain | {"from": list(taken)})
     description = {
         "input_shape": list(net.input_shape),
         "classes": net.classes,
         "input": _describe(net.input, "input", tensors),
-        "operations": [_describe(operation, str(i), tensors) for i, operation in enumerate(net.operations)],
+        "operations": operations,
         "info": net.info,
     }
     text = json.dumps(description, separators=(",", ":"), ensure_ascii=False)
-    metadata = {"format": FORMAT, "version": VERSION, "net": text, "sha256": digest(text, tensors)}
+    version = "1" if all(map(_in_version_1, operations)) else "2"
+    metadata = {"format": FORMAT, "version": version, "net": text, "sha256": digest(text, tensors)}
     content = save_tensors(tensors, metadata=metadata)
     # safetensors writes metadata in an order that differs from one call to the next
     end = 8 + int.from_bytes(content[:8], "little")
@@ -103,7 +114,7 @@ def from_bytes(content: bytes) -> PackedNet:
     if digest(metadata["net"], tensors) != metadata["sha256"]:
         raise PackError("damaged: its checksum does not fit its content")
     try:
-        return _read_net(json.loads(metadata["net"]), tensors)
+        return _read_net(json.loads(metadata["net"]), tensors, metadata["version"])
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         text = str(error) if isinstance(error, PackError) else f"{type(error).__name__} {_line(error)}"
         raise PackError(f"not a packed net: {text}") from error
@@ -124,24 +135,31 @@ def _describe(operation: Operation | Input, name: str, tensors: dict[str, np.nda
         value = getattr(operation, item.name)
         if isinstance(value, np.ndarray):
             tensors[f"{name}.{item.name}"] = np.ascontiguousarray(value)
-        elif value is not None:
+        elif value is not None and value != item.default:
             plain[item.name] = value
     return plain
 
 
-def _read_net(description: dict[str, Any], tensors: dict[str, np.ndarray]) -> PackedNet:
+def _in_version_1(plain: dict[str, Any]) -> bool:
+    """Whether version 1 of the format has the described operation."""
+    return OPERATIONS[plain["op"]] in FIRST and "from" not in plain and (plain["op"] != "pool" or len(plain) == 2)
+
+
+def _read_net(description: dict[str, Any], tensors: dict[str, np.ndarray], version: str) -> PackedNet:
     unread = dict(tensors)
     source = _read_operation(Input, description["input"], "input", unread)
-    operations = []
+    operations, sources = [], []
     for i, plain in enumerate(description["operations"]):
-        if plain["op"] not in OPERATIONS:
-            raise PackError(f"operation {i} is a {plain['op']!r}, which this version does not know")
+        if plain["op"] not in OPERATIONS or (version == "1" and not _in_version_1(plain)):
+            raise PackError(f"operation {i} is a {plain['op']!r}, which version {version} does not have")
+        sources.append(tuple(_source(number, i) for number in plain.get("from", [i - 1])))
         operations.append(_read_operation(OPERATIONS[plain["op"]], plain, str(i), unread))
     if unread:
         raise PackError(f"tensor {min(unread)} belongs to no operation")
     shape = tuple(_integer(side, "input_shape") for side in description["input_shape"])
     info = {str(k): v for k, v in description["info"].items()}
-    return PackedNet(shape, _integer(description["classes"], "classes"), source, tuple(operations), info)  # type: ignore[arg-type]
+    classes = _integer(description["classes"], "classes")
+    return PackedNet(shape, classes, source, tuple(operations), info, tuple(sources))  # type: ignore[arg-type]
 
 
 def _read_operation(kind: type, plain: dict[str, Any], name: str, tensors: dict[str, np.ndarray]) -> Any:
@@ -155,10 +173,17 @@ def _read_operation(kind: type, plain: dict[str, Any], name: str, tensors: dict[
                 raise PackError(f"tensor {name}.{item.name} is {array.dtype}")
             values[item.name] = array
         elif item.type in (int, "int"):
-            values[item.name] = _integer(plain[item.name], f"{name}.{item.name}")
+            value = plain[item.name] if item.default is MISSING else plain.get(item.name, item.default)
+            values[item.name] = _integer(value, f"{name}.{item.name}")
         else:
             values[item.name] = str(plain[item.name])
     return kind(**values)
+
+
+def _source(value: Any, before: int) -> int:
+    if type(value) is not int or not INPUT <= value < before:
+        raise PackError(f"operation {before} takes the result of {str(value)[:40]}, which does not come before it")
+    return value
 
 
 def _integer(value: Any, name: str) -> int:
@@ -200,8 +225,9 @@ def _metadata(header: dict[str, Any]) -> dict[str, str]:
     metadata = header.get("__metadata__")
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
         raise PackError(f"not a packed net: its metadata has no format={FORMAT}")
-    if metadata.get("version") != VERSION:
-        raise PackError(f"version {str(metadata.get('version'))[:20]} of the format, this program reads {VERSION}")
+    if metadata.get("version") not in VERSIONS:
+        version = str(metadata.get("version"))[:20]
+        raise PackError(f"version {version} of the format, this program reads {' and '.join(VERSIONS)}")
     if not all(isinstance(metadata.get(key), str) for key in ("net", "sha256")):
         raise PackError("damaged: its metadata has no net or no sha256")
     return metadata

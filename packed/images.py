@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .operations import PackedNet, PackError
+from .net import PackedNet
+from .operations import PackError
 
 
 def labelled(net: PackedNet, source: str, data_dir: str) -> tuple[np.ndarray, np.ndarray]:

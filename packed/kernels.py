@@ -193,15 +193,17 @@ def dense_patches(
 
 
 @compiled
-def largest(sums: Any, size: int, out: Any) -> None:
-    """Max-pooling of maps (N, h, w, C) to out (N, h/size, w/size, C)."""
-    images, rows, columns, channels = out.shape
+def largest(sums: Any, size: int, stride: int, padding: int, out: Any) -> None:
+    """Max-pooling of maps (N, h, w, C) to out (N, rows, columns, C). Places of the padding are no values."""
+    images, height, width, channels = sums.shape
     for n in range(images):
-        for i in range(rows):
-            for j in range(columns):
+        for i in range(out.shape[1]):
+            first_row = max(0, i * stride - padding)
+            for j in range(out.shape[2]):
+                first_column = max(0, j * stride - padding)
                 for c in range(channels):
-                    out[n, i, j, c] = sums[n, i * size, j * size, c]
-                for a in range(size):
-                    for b in range(size):
+                    out[n, i, j, c] = sums[n, first_row, first_column, c]
+                for row in range(first_row, min(height, i * stride - padding + size)):
+                    for column in range(first_column, min(width, j * stride - padding + size)):
                         for c in range(channels):
-                            out[n, i, j, c] = max(out[n, i, j, c], sums[n, i * size + a, j * size + b, c])
+                            out[n, i, j, c] = max(out[n, i, j, c], sums[n, row, column, c])

@@ -1,7 +1,6 @@
-"""The packed net: a list of operations on integers and bits, and the check that each fits the one before it."""
+"""Operations of packed nets, on integers, bits and real numbers, and the check that each fits what goes into it."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -93,10 +92,17 @@ class Conv:
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """The largest value of each size×size window, windows side by side; what is left at the edge is dropped."""
+    """The largest value of each size×size window. Windows are `stride` apart, side by side where that is 0; `padding`
+    places on each side are no values; what is left at the edge is dropped. Size 1 takes every stride-th place."""
 
     name: ClassVar[str] = "pool"
     size: int
+    stride: int = 0
+    padding: int = 0
+
+    @property
+    def step(self) -> int:
+        return self.stride or self.size
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,55 +139,54 @@ class Activation:
 
 
 @dataclass(frozen=True, eq=False)
+class Prelu:
+    """`x` where x ≥ 0, `slope·x` elsewhere, rounded to float32. slope: float32 (channels,)."""
+
+    name: ClassVar[str] = "prelu"
+    slope: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Average:
+    """The mean of each window of rows×columns, side by side; of those that reach over the edge, of what is inside."""
+
+    name: ClassVar[str] = "average"
+    rows: int
+    columns: int
+
+
+@dataclass(frozen=True, eq=False)
+class Pad:
+    """Maps with zeros around them: planes `before` and `after` the channels, `top` and `bottom` rows, `left` and
+    `right` columns."""
+
+    name: ClassVar[str] = "pad"
+    before: int = 0
+    after: int = 0
+    top: int = 0
+    bottom: int = 0
+    left: int = 0
+    right: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Add:
+    """`x + y` of two results, float32, rounded once."""
+
+    name: ClassVar[str] = "add"
+
+
+@dataclass(frozen=True, eq=False)
 class Flatten:
     """Maps (channels, height, width) to a vector, in that order."""
 
     name: ClassVar[str] = "flatten"
 
 
-Operation = Dense | Conv | Pool | Threshold | Norm | Activation | Flatten
+Operation = Dense | Conv | Pool | Threshold | Norm | Activation | Prelu | Average | Pad | Add | Flatten
 
 
-@dataclass(frozen=True, eq=False)
-class PackedNet:
-    """A net as it is deployed: `operations` on images of `input_shape` (C, H, W), whose result are `classes` logits.
-
-    `info` are plain values for a reader: where the net comes from, and `float32_bytes`, the size of its state as
-    trained. PackError where an operation does not fit the one before it."""
-
-    input_shape: tuple[int, int, int]
-    classes: int
-    input: Input
-    operations: tuple[Operation, ...]
-    info: dict[str, str | int | float | None] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.values()
-
-    def values(self) -> list[Values]:
-        """What goes into each operation, and at the end what comes out of the last."""
-        passed = [_input_values(self.input, self.input_shape)]
-        for index, operation in enumerate(self.operations):
-            try:
-                passed.append(after(operation, passed[-1]))
-            except PackError as error:
-                raise PackError(f"operation {index} ({operation.name}): {error}") from error
-        if passed[-1].kind not in (REAL, SUMS) or passed[-1].shape != (self.classes,):
-            raise PackError(f"the last operation gives {_text(passed[-1])}, not {self.classes} logits")
-        return passed
-
-    def steps(self) -> Iterator[tuple[Operation, Values, Values]]:
-        """Each operation with what goes in and what comes out."""
-        values = self.values()
-        yield from zip(self.operations, values[:-1], values[1:], strict=True)
-
-    def multiply_adds(self) -> int:
-        """Products of weights and values for one image."""
-        products = [(o.terms, after.shape) for o, _, after in self.steps() if isinstance(o, Dense | Conv)]
-        return sum(terms * int(np.prod(shape)) for terms, shape in products)
-
-
-def _input_values(source: Input, shape: tuple[int, ...]) -> Values:
+def input_values(source: Input, shape: tuple[int, ...]) -> Values:
     _require(len(shape) == 3 and min(shape) >= 1 and np.prod(shape, dtype=float) <= LARGEST, f"input shape {shape}")
     _require(source.kind in (BYTES, SIGNS, REAL), f"unknown kind of input {source.kind!r}")
     for values in (source.shift, source.scale):
@@ -190,9 +195,10 @@ def _input_values(source: Input, shape: tuple[int, ...]) -> Values:
     return Values(source.kind, tuple(shape), {BYTES: 255, SIGNS: 1}.get(source.kind, 0))
 
 
-def after(operation: Operation, x: Values) -> Values:
-    """What comes out of `operation` where x goes in. PackError where it does not fit."""
+def after(operation: Operation, x: Values, *others: Values) -> Values:
+    """What comes out of `operation` where x goes in (of a sum: x and the other). PackError where it does not fit."""
     kind, shape, bound = x
+    _require(len(others) == isinstance(operation, Add), f"takes {1 + len(others)} results")
     if isinstance(operation, Dense | Conv):
         shape = _after_product(operation, x)
         binary = operation.weight.dtype == np.uint8
@@ -204,11 +210,10 @@ def after(operation: Operation, x: Values) -> Values:
         _require(bound < 2**31 - 1, f"sums up to {bound} are too large for 32 bits")
         return Values(SUMS, shape, bound)
     if isinstance(operation, Pool):
-        _require(len(shape) == 3 and 1 <= operation.size <= min(shape[1:]), f"size {operation.size}, maps {shape}")
         _require(kind != BYTES, "pixels cannot be pooled")
-        return Values(kind, (shape[0], shape[1] // operation.size, shape[2] // operation.size), bound)
+        return Values(kind, _after_pool(operation, shape), bound)
     if isinstance(operation, Flatten):
-        _require(len(shape) == 3, f"takes maps, not {_text(x)}")
+        _require(len(shape) == 3, f"takes maps, not {text(x)}")
         return Values(kind, (int(np.prod(shape)),), bound)
     if isinstance(operation, Activation):
         _require(operation.function in FUNCTIONS, f"unknown function {operation.function!r}")
@@ -216,15 +221,44 @@ def after(operation: Operation, x: Values) -> Values:
         return Values(SIGNS, shape, 1) if operation.function == "sign" else x
     if isinstance(operation, Threshold):
         _require(kind == SUMS, f"takes sums, not {kind}")
-        _require(operation.threshold.shape == shape[:1], f"{operation.threshold.shape[0]} thresholds for {_text(x)}")
+        _require(operation.threshold.shape == shape[:1], f"{operation.threshold.shape[0]} thresholds for {text(x)}")
         _require(operation.inverted.shape == (-(-shape[0] // 8),), "bits of `inverted`")
         _require(int(np.abs(operation.threshold.astype(np.int64)).max()) <= bound + 1, "a threshold past ±(terms + 1)")
         return Values(SIGNS, shape, 1)
-    _require(kind in (SUMS, REAL), f"takes sums or real values, not {kind}")
-    for values in (operation.center, operation.scale, operation.shift):
-        _require(values.shape == shape[:1], f"{values.shape} values for {_text(x)}")
-        _require(bool(np.isfinite(values).all()), "a value that is not finite")
+    if isinstance(operation, Norm):
+        _require(kind in (SUMS, REAL), f"takes sums or real values, not {kind}")
+        _require_by_channel(x, operation.center, operation.scale, operation.shift)
+        return Values(REAL, shape, 0)
+    _require(kind == REAL, f"takes real values, not {kind}")
+    if isinstance(operation, Prelu):
+        _require_by_channel(x, operation.slope)
+        return x
+    if isinstance(operation, Add):
+        _require(others[0] == x, f"adds {text(others[0])} to {text(x)}")
+        return x
+    _require(len(shape) == 3, f"takes maps, not {text(x)}")
+    if isinstance(operation, Average):
+        windows = f"windows of {operation.rows}×{operation.columns}, maps {shape}"
+        _require(1 <= operation.rows <= shape[1] and 1 <= operation.columns <= shape[2], windows)
+        return Values(REAL, (shape[0], -(-shape[1] // operation.rows), -(-shape[2] // operation.columns)), 0)
+    added = operation.before + operation.after, operation.top + operation.bottom, operation.left + operation.right
+    shape = tuple(side + more for side, more in zip(shape, added, strict=True))
+    _require(min(vars(operation).values()) >= 0 and np.prod(shape, dtype=float) <= LARGEST, f"pads to {shape}")
     return Values(REAL, shape, 0)
+
+
+def _require_by_channel(x: Values, *arrays: np.ndarray) -> None:
+    for values in arrays:
+        _require(values.shape == x.shape[:1], f"{values.shape} values for {text(x)}")
+        _require(bool(np.isfinite(values).all()), "a value that is not finite")
+
+
+def _after_pool(pool: Pool, shape: tuple[int, ...]) -> tuple[int, ...]:
+    _require(len(shape) == 3 and pool.size >= 1 and pool.stride >= 0, f"size {pool.size}, maps {shape}")
+    _require(0 <= pool.padding <= pool.size // 2, f"padding {pool.padding} of windows of {pool.size}")
+    rows, columns = ((side + 2 * pool.padding - pool.size) // pool.step + 1 for side in shape[1:])
+    _require(rows >= 1 and columns >= 1, f"size {pool.size}, maps {shape}")
+    return shape[0], rows, columns
 
 
 def _after_product(operation: Dense | Conv, x: Values) -> tuple[int, ...]:
@@ -250,7 +284,7 @@ def _after_product(operation: Dense | Conv, x: Values) -> tuple[int, ...]:
     return outputs, rows, columns
 
 
-def _text(x: Values) -> str:
+def text(x: Values) -> str:
     return f"{x.kind} {'×'.join(map(str, x.shape))}"
 
 

@@ -8,20 +8,24 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from .net import INPUT, PackedNet
 from .operations import (
     BYTES,
     EXACT_FLOAT32,
     SIGNS,
     SUMS,
     Activation,
+    Add,
+    Average,
     Conv,
     Dense,
     Flatten,
     Norm,
     Operation,
-    PackedNet,
     PackError,
+    Pad,
     Pool,
+    Prelu,
     Threshold,
     Values,
 )
@@ -49,10 +53,13 @@ class _Graph:
 
     def model(self) -> onnx.ModelProto:
         self.read()
-        for index, (operation, before, after) in enumerate(self.net.steps()):
+        results = {INPUT: self.last}
+        for index, ((operation, before, after), taken) in enumerate(zip(self.net.steps(), self.net.graph, strict=True)):
             if after.kind == SUMS and 2 * after.bound + 2 >= EXACT_FLOAT32:
                 raise PackError(f"operation {index} ({operation.name}): float32 does not hold sums of {after.bound}")
-            self.add(str(index), operation, before)
+            self.last = results[taken[0]]
+            self.add(operation, before, *(results[other] for other in taken[1:]))
+            results[index] = self.last
         self.nodes[-1].output[0] = "logits"
         shape = self.net.input_shape
         graph = helper.make_graph(
@@ -86,7 +93,7 @@ class _Graph:
             self.node("Sub", source.shift.reshape(1, -1, 1, 1))
             self.node("Div", source.scale.reshape(1, -1, 1, 1))
 
-    def add(self, name: str, operation: Operation, before: Values) -> None:
+    def add(self, operation: Operation, before: Values, *others: str) -> None:
         def along(values: np.ndarray) -> np.ndarray:
             return values.astype(np.float32).reshape(1, -1, *[1] * (len(before.shape) - 1))
 
@@ -97,8 +104,18 @@ class _Graph:
                 weight = self.weight(operation, operation.signs().transpose(0, 3, 1, 2))
                 sides = list(operation.weight.shape[1:3])
                 self.node("Conv", weight, kernel_shape=sides, strides=[stride] * 2, pads=[padding] * 4)
-            case Pool(size):
-                self.node("MaxPool", kernel_shape=[size] * 2, strides=[size] * 2)
+            case Pool(size, _, padding):
+                self.node("MaxPool", kernel_shape=[size] * 2, strides=[operation.step] * 2, pads=[padding] * 4)
+            case Average(rows, columns):
+                if before.shape[1] % rows or before.shape[2] % columns:
+                    raise PackError(f"ONNX has no averages of {rows}×{columns} at the edge of maps {before.shape}")
+                self.node("AveragePool", kernel_shape=[rows, columns], strides=[rows, columns])
+            case Pad(channels, more, top, bottom, left, right):
+                self.node("Pad", np.array([0, channels, top, left, 0, more, bottom, right], np.int64))
+            case Prelu(slope):
+                self.node("PRelu", slope.reshape(-1, *[1] * (len(before.shape) - 1)))
+            case Add():
+                self.node("Add", *others)
             case Flatten():
                 self.node("Flatten", axis=1)
             case Threshold():
@@ -139,5 +156,6 @@ class _Graph:
 
     def constant(self, values: Any) -> str:
         name = f"constant_{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values, np.float32), name))
+        dtype = np.int64 if getattr(values, "dtype", None) == np.int64 else np.float32
+        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values, dtype), name))
         return name

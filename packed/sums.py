@@ -130,7 +130,7 @@ def fit_norm(sums: Sums, name: str) -> Norm:
         x = (integers - center).astype(np.float32).astype(np.float64)
         scale = sums.slope().astype(np.float32)
         wrong, chosen = np.full(sums.channels, len(values) + 1), scale
-        for candidate in _neighbours(scale):
+        for candidate in neighbours(scale):
             misses = ((x * candidate + shift).astype(np.float32) != values).sum(0)
             chosen = np.where(misses < wrong, candidate, chosen)
             wrong = np.minimum(misses, wrong)
@@ -155,7 +155,7 @@ def _starts(sums: Sums) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield mean.detach().float().cpu().numpy(), bias.detach().double().cpu().numpy()
 
 
-def _neighbours(scale: np.ndarray) -> Iterator[np.ndarray]:
+def neighbours(scale: np.ndarray) -> Iterator[np.ndarray]:
     """The float32s within a few units in the last place."""
     yield scale
     up = down = scale

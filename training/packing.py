@@ -12,7 +12,8 @@ from packed.compare import explain
 from packed.engines import Engine, engine
 from packed.file import to_bytes
 from packed.fold import fold
-from packed.operations import PackedNet, PackError
+from packed.net import PackedNet
+from packed.operations import PackError
 
 from .trainer import Training
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .layers import BinaryConv2d, BinaryLinear, Parts, Role
+from .layers import BinaryConv2d, BinaryLinear, PartError, Parts, Role
 from .normalization import NormSettings
 from .random_weights import RandomWeight, relaxed_concrete
 from .sign import Quantizer, StraightThrough, compute_dtype, sign
@@ -213,6 +213,9 @@ class BinaryActivation(Quantizer):
         return torch.tanh(x) if self.training else sign(x, compute_dtype(x))
 
 
+NO_REAL = "its layers pass distributions on, and real layers take values"
+
+
 class NoValueToDropError(ValueError):
     """Dropout was to come between activations that pass on means and the next layer."""
 
@@ -257,5 +260,13 @@ class GaussianParts(Parts):
     def norm(self, kind: Callable[..., nn.Module], role: Role, features: int, settings: NormSettings) -> nn.Module:
         return super().norm(partial(kind, mean_only=role == "output"), role, features, settings)
 
-    def pool(self, size: int) -> nn.Module:
-        return StochasticMaxPool2d(size)
+    def real_linear(self, in_features: int, out_features: int, *, bias: bool = True) -> nn.Linear:
+        raise PartError(NO_REAL)
+
+    def real_conv(
+        self, in_channels: int, out_channels: int, kernel: int, *, padding: int = 0, stride: int = 1
+    ) -> nn.Conv2d:
+        raise PartError(NO_REAL)
+
+    def pool(self, size: int, *, stride: int | None = None, padding: int = 0) -> nn.Module:
+        return StochasticMaxPool2d(size, stride, padding)

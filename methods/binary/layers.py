@@ -64,6 +64,10 @@ def replaced(kind: Callable[..., nn.Module], settings: NormSettings) -> Callable
     return ChannelNorm if settings.kind == "layer" else partial(_RUNNING[kind], running=settings.running)
 
 
+class PartError(ValueError):
+    """A part that a net asks for and a method does not have. The text says what the method cannot do."""
+
+
 Role = Literal["first", "hidden", "output"]  # has the net's inputs; has a hidden layer's outputs; gives the logits
 
 
@@ -73,8 +77,11 @@ class Parts:
 
     A net calls it once for each part, in the order of the data, and says the role of each layer and of the batch norm
     behind it. A method that needs another layer in some role overrides what builds it. `weight` and `activation` make a
-    fresh quantizer for each layer. `norm1d_type` and `norm2d_type` are called with the number of features and
-    `norm_options` (default: BinaryNet's ε = 1e-4 and running factor 0.1), over which the net's `NormSettings` go."""
+    fresh quantizer for each layer; a net asks for `activation_for(channels)`, which a method overrides whose sign has
+    parameters for each channel. Real layers are PyTorch's own, no `binary_layers`: they are trained with the rest of
+    the parameters. A method overrides them with a PartError where it can have none. `norm1d_type` and `norm2d_type` are
+    called with the number of features and `norm_options` (default: BinaryNet's ε = 1e-4 and running factor 0.1), over
+    which the net's `NormSettings` go."""
 
     weight: Callable[[], Quantizer]
     activation: Callable[[], Quantizer]
@@ -100,6 +107,20 @@ class Parts:
         """(batch, in, h, w) → (batch, out, h', w'), `kernel` and `stride` the same in both directions."""
         return BinaryConv2d(in_channels, out_channels, kernel, self.weight(), padding, stride)
 
+    def activation_for(self, channels: int) -> Quantizer:
+        """The sign of (batch, channels) or (batch, channels, h, w)."""
+        return self.activation()
+
+    def real_linear(self, in_features: int, out_features: int, *, bias: bool = True) -> nn.Linear:
+        """(batch, in) → (batch, out) with real weights, for a net's last layer."""
+        return nn.Linear(in_features, out_features, bias=bias)
+
+    def real_conv(
+        self, in_channels: int, out_channels: int, kernel: int, *, padding: int = 0, stride: int = 1
+    ) -> nn.Conv2d:
+        """(batch, in, h, w) → (batch, out, h', w') with real weights, no bias; for first layers and shortcuts."""
+        return nn.Conv2d(in_channels, out_channels, kernel, stride=stride, padding=padding, bias=False)
+
     def norm1d(self, role: Role, features: int, settings: NormSettings = USUAL) -> nn.Module:
         """Normalization of (batch, features)."""
         return self.norm(self.norm1d_type, role, features, settings)
@@ -116,6 +137,6 @@ class Parts:
         cast(Tensor, norm.bias).requires_grad_(settings.shift)
         return norm
 
-    def pool(self, size: int) -> nn.Module:
-        """Max-pooling over size × size places."""
-        return nn.MaxPool2d(size)
+    def pool(self, size: int, *, stride: int | None = None, padding: int = 0) -> nn.Module:
+        """Max-pooling over size × size places, windows `stride` apart (None: side by side). Padding is no value."""
+        return nn.MaxPool2d(size, stride, padding)

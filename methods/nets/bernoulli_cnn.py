@@ -41,14 +41,15 @@ class BernoulliCNN(nn.Sequential):
         ]
         for role, kernel, features in convolutions:
             modules.append(parts.conv(role, channels, features, kernel, stride=STRIDE))
-            modules += [parts.norm2d(role, features, config.norm_settings(role, dense=False)), parts.activation()]
+            modules += [parts.norm2d(role, features, config.norm_settings(role, dense=False))]
+            modules.append(parts.activation_for(features))
             channels, height, width = features, (height - kernel) // STRIDE + 1, (width - kernel) // STRIDE + 1
         modules.append(nn.Flatten())
         features = channels * height * width
         for units in (8 * config.width, 10 * config.width):
             modules.append(parts.linear("hidden", features, units))
             modules.append(parts.norm1d("hidden", units, config.norm_settings("hidden", dense=True)))
-            modules.append(parts.activation())
+            modules.append(parts.activation_for(units))
             features = units
         super().__init__(*modules, *output_layer(config, parts, features, classes))
 

@@ -35,7 +35,7 @@ class MLP(nn.Sequential):
         dropped = config.dropout_input > 0
         for units in config.widths or [config.width] * config.depth:
             modules.append(parts.linear(role, features, units, after_dropout=dropped))
-            modules += [parts.norm1d(role, units, config.norm_settings(role, dense=True)), parts.activation()]
+            modules += [parts.norm1d(role, units, config.norm_settings(role, dense=True)), parts.activation_for(units)]
             if config.dropout_hidden:
                 modules.append(nn.Dropout(config.dropout_hidden))
             role, features, dropped = "hidden", units, config.dropout_hidden > 0

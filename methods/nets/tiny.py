@@ -30,11 +30,11 @@ class Tiny(nn.Sequential):
             parts.conv("first", channels, config.width, 3, padding=1),
             parts.pool(4),
             parts.norm2d("first", config.width, config.norm_settings("first", dense=False)),
-            parts.activation(),
+            parts.activation_for(config.width),
             nn.Flatten(),
             parts.linear("hidden", features, 4 * config.width),
             parts.norm1d("hidden", 4 * config.width, config.norm_settings("hidden", dense=True)),
-            parts.activation(),
+            parts.activation_for(4 * config.width),
             *output_layer(config, parts, 4 * config.width, classes),
         )
 

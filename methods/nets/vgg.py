@@ -39,7 +39,7 @@ class VGG(nn.Sequential):
                     modules.append(parts.pool(2))
                     height, width = height // 2, width // 2
                 modules.append(parts.norm2d(role, features, config.norm_settings(role, dense=False)))
-                modules.append(parts.activation())
+                modules.append(parts.activation_for(features))
                 channels = features
         if min(height, width) < 1:
             raise UserError(
@@ -52,7 +52,7 @@ class VGG(nn.Sequential):
         for _ in range(2):
             modules.append(parts.linear("hidden", features, units))
             modules.append(parts.norm1d("hidden", units, config.norm_settings("hidden", dense=True)))
-            modules.append(parts.activation())
+            modules.append(parts.activation_for(units))
             features = units
         super().__init__(*modules, *output_layer(config, parts, features, classes))
 

@@ -15,7 +15,8 @@ from packed import PackError
 from packed.bench import torch_twin
 from packed.c_export import to_c
 from packed.fold import fold
-from packed.operations import Dense, Input, Norm, PackedNet
+from packed.net import PackedNet
+from packed.operations import Dense, Input, Norm
 from tests.packed.conftest import SHAPES, scaled
 
 TWINS = [

@@ -5,7 +5,8 @@ import pytest
 
 import packed
 from packed.fold import fold
-from packed.operations import Dense, Flatten, Input, Norm, PackedNet, Threshold
+from packed.net import PackedNet
+from packed.operations import Dense, Flatten, Input, Norm, Threshold
 from tests.packed import reader
 from tests.packed.conftest import SHAPES, scaled
 

@@ -1,0 +1,103 @@
+"""The operation that a single module of a trained net is, on real values."""
+
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from .operations import FUNCTIONS, Activation, Average, Flatten, Norm, Operation, PackError, Pad, Pool, Prelu, Values
+from .reference import activate
+from .sums import neighbours
+from .tree import Leaf
+
+PROBES = 257  # inputs at which the rounding of a batch norm is looked at
+
+
+def operation_of(leaf: Leaf, x: Values) -> Operation | None:
+    """What the module makes of real values x; None of one that changes nothing. PackError where it cannot be packed."""
+    module = leaf.module
+    match module:
+        case nn.MaxPool2d():
+            return pool(leaf)
+        case nn.Flatten():
+            return Flatten() if len(x.shape) == 3 else None
+        case nn.AdaptiveAvgPool2d():
+            if one(module.output_size) != 1 or len(x.shape) != 3:
+                raise PackError(f"layer {leaf}: only averages over all places can be packed")
+            return Average(*x.shape[1:])
+        case nn.AvgPool2d():
+            return _average(leaf)
+        case nn.ZeroPad2d() | nn.ZeroPad3d():
+            left, right, top, bottom, *channels = module.padding
+            before, after = channels or (0, 0)
+            return Pad(before, after, top, bottom, left, right)
+        case nn.PReLU():
+            slope = module.weight.detach().float().cpu().numpy()
+            return Prelu(np.ascontiguousarray(np.broadcast_to(slope, x.shape[:1])))
+        case _ if hasattr(module, "running_mean"):
+            return _affine(module, x)
+    return _activation(leaf)
+
+
+def one(value: Any) -> int | None:
+    """3 of 3 and of (3, 3), None of all else."""
+    sides = set(value) if isinstance(value, tuple) else {value}
+    (side, *others) = sides
+    return side if isinstance(side, int) and not others else None
+
+
+def pool(leaf: Leaf) -> Pool:
+    module: Any = leaf.module
+    size, stride, padding = (one(getattr(module, name)) for name in ("kernel_size", "stride", "padding"))
+    if size is None or stride is None or padding is None or one(module.dilation) != 1 or module.ceil_mode:
+        raise PackError(f"layer {leaf}: only plain square windows can be packed")
+    return Pool(size, 0 if stride == size else stride, padding)
+
+
+def _average(leaf: Leaf) -> Average:
+    module: Any = leaf.module
+    size = one(module.kernel_size)
+    plain = one(module.stride) == size and one(module.padding) == 0 and module.divisor_override is None
+    if size is None or not plain or not module.ceil_mode:
+        raise PackError(f"layer {leaf}: only averages of windows side by side, with ceil_mode, can be packed")
+    return Average(size, size)
+
+
+def _affine(module: Any, x: Values) -> Norm:
+    """A batch norm as `x·scale + shift`: shift is its value at 0, and scale that of the floats around its slope with
+    which most values at the PROBES come out to the bit."""
+    shape, device = (-1, x.shape[0], *[1] * (len(x.shape) - 1)), module.running_mean.device
+    mean = module.running_mean.detach().double()
+    span = torch.linspace(-8, 8, PROBES, dtype=torch.float64, device=device)[:, None]
+    probes = (mean + span * (1 + mean.abs())).float()
+    probes[0] = 0
+    values = module(probes.view(shape)).flatten(1).float().cpu().numpy()
+    wide = deepcopy(module).double()
+    ends = torch.tensor([0.0, 1.0], dtype=torch.float64, device=device)[:, None].expand(-1, x.shape[0])
+    low, high = wide(ends.reshape(shape)).flatten(1).cpu().numpy()
+    shift, inputs = values[0].astype(np.float64), probes.cpu().numpy().astype(np.float64)
+    scale = (high - low).astype(np.float32)
+    fewest, chosen = np.full(x.shape[0], PROBES + 1), scale
+    for candidate in neighbours(scale):
+        misses = ((inputs * candidate + shift).astype(np.float32) != values).sum(0)
+        chosen = np.where(misses < fewest, candidate, chosen)
+        fewest = np.minimum(misses, fewest)
+    return norm(np.zeros(x.shape[0]), chosen, shift)
+
+
+def norm(center: np.ndarray, scale: np.ndarray, shift: np.ndarray) -> Norm:
+    return Norm(*(np.ascontiguousarray(values, np.float32) for values in (center, scale, shift)))
+
+
+def _activation(leaf: Leaf) -> Activation:
+    grid = torch.cat((torch.linspace(-3, 3, 61), torch.tensor([-1e-30, 0.0, -0.0, 1e-30])))
+    try:
+        values = leaf.module(grid[:, None])[:, 0].detach().float().numpy()
+    except Exception as error:
+        raise PackError(f"layer {leaf} cannot be packed") from error
+    for function in FUNCTIONS:
+        if np.allclose(values, activate(function, grid.numpy()), rtol=1e-6, atol=0):
+            return Activation(function)
+    raise PackError(f"layer {leaf} is none of {', '.join(FUNCTIONS)}: it cannot be packed")

@@ -1,0 +1,64 @@
+"""The structure of a trained net: modules in sequence, and sums of a branch and a shortcut."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import nn
+
+from .operations import PackError
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A module that computes something, by its name in the net."""
+
+    name: str
+    module: nn.Module
+
+    def __str__(self) -> str:
+        return f"{self.name} ({type(self.module).__name__})"
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether it is a layer whose product of inputs and weights is packed."""
+        return isinstance(self.module, nn.Linear | nn.Conv2d)
+
+
+@dataclass(frozen=True)
+class Fork:
+    """A module that adds the results of two of its children, which it names in `adds`, of one input."""
+
+    name: str
+    branches: tuple[tuple["Item", ...], tuple["Item", ...]]
+
+
+Item = Leaf | Fork
+
+
+def items(net: nn.Module, prefix: str = "") -> tuple[Item, ...]:
+    """Of an nn.Sequential (of …), without what evaluates to its input. PackError for another kind of net."""
+    if not isinstance(net, nn.Sequential):
+        raise PackError(f"{prefix.rstrip('.') or 'the net'} ({type(net).__name__}) is not a sequence of layers")
+    return tuple(_items(net, prefix))
+
+
+def _items(net: nn.Sequential, prefix: str) -> Iterator[Item]:
+    for name, module in net.named_children():
+        path = prefix + name
+        if isinstance(module, nn.Sequential):
+            yield from _items(module, f"{path}.")
+        elif adds := getattr(module, "adds", None):
+            first, second = (items(getattr(module, child), f"{path}.{child}.") for child in adds)
+            yield Fork(path, (first, second))
+        elif not isinstance(module, nn.Dropout | nn.Dropout2d | nn.Identity):
+            yield Leaf(path, module)
+
+
+def layers(found: tuple[Item, ...], in_shortcut: bool = False) -> Iterator[tuple[Leaf, bool]]:
+    """The layers with weights, in order, and whether each lies in a shortcut: in the second of the branches."""
+    for item in found:
+        if isinstance(item, Fork):
+            yield from layers(item.branches[0], in_shortcut)
+            yield from layers(item.branches[1], True)
+        elif item.has_weights:
+            yield item, in_shortcut
