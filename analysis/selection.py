@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,12 @@ import pandas as pd
 
 from analysis.experiments import CONFIGS, experiment_settings, flat
 from configs.registry import ROOT
+from configs.schema import RunConfig
+from configs.settings import default_of
 from results.record import Record, failed_files, load, record_files
 
 RESULTS = ROOT / "results"
+DEFAULTS = {item.name: default_of(item) for item in fields(RunConfig)}
 SPLITS = ("validation", "test")
 
 
@@ -46,8 +50,10 @@ def _row(record: Record, failed: Counter[str]) -> dict[str, Any]:
 
 
 def _setting(record: Record) -> str:
-    """What runs share that differ only in their seed."""
-    return json.dumps({key: value for key, value in record.config.items() if key != "seed"}, sort_keys=True)
+    """What runs share that differ only in their seed. A setting of every run is left out where it has its default,
+    which records from before there was such a setting do not name."""
+    shared = {k: v for k, v in record.config.items() if k != "seed" and not (k in DEFAULTS and DEFAULTS[k] == v)}
+    return json.dumps(shared, sort_keys=True)
 
 
 def of_experiment(runs: pd.DataFrame, experiment: str, configs: Path = CONFIGS) -> pd.DataFrame:

@@ -24,12 +24,12 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from configs.schema import CONFIGS, register, resolve
+from configs.schema import CONFIGS, register
 from configs.settings import UserError
 from training.command_line import command_line, job
 
 from .devices import own_gpu
-from .settings import SuiteConfig, given, register_schemas, settings_text
+from .settings import SuiteConfig, given, register_schemas, resolve_sweep, settings_text
 
 
 @hydra.main(version_base="1.3", config_path=CONFIGS, config_name="suite")
@@ -42,7 +42,7 @@ def app(config: DictConfig) -> None:
     from .workers import at_work, count_at_work
 
     with job():
-        settings = resolve(config)
+        settings = resolve_sweep(config)
         assert isinstance(settings, SuiteConfig)
         suite = HydraConfig.get().runtime.choices["suite"]
         if suite and settings.hours:
