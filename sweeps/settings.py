@@ -63,7 +63,7 @@ def resolve_sweep(config: DictConfig) -> SweepConfig:
     if settings.devices * settings.num_nodes > 1:
         raise UserError(
             f"devices={settings.devices} num_nodes={settings.num_nodes}: "
-            "runs of a sweep or suite have one device each; start the same command once for each device, and they share the work"
+            "runs of a sweep or suite have one device each; start the command once for each, and they share the work"
         )
     return settings
 
