@@ -39,11 +39,13 @@ def net_of(row: Any) -> str:
 
 
 def cells_of(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row for each method, data set and net: the runs of one setting, which differ only in their seed. A method
-    that was run with real activations and with ±1 has a row for each, with a `key` of its own; `family` is the method.
+    """One row for each method, data set and net: the runs of one setting, which differ only in their seed, or those of
+    a suite. A method that was run with real activations and with ±1 has a row for each, with a `key` of its own;
+    `family` is the method.
 
-    Of several settings of a method, those with the most seeds count, and of these the one with the lowest mean
-    validation error. `errors` holds test errors by seed; `settings` says how many there were to choose from, `failed`
+    Of several settings of a method, a suite's counts, else those with the most seeds, and of these the one with the
+    lowest mean validation error. `n` values are averaged, those of the seeds or of a suite's replicates, each the mean
+    over its seeds; `settings` says how many there were to choose from, `failed`
     how many runs of the chosen one have no error because they failed (where all did, n is 0). Runs on a part of the
     training set (`limit_train`), and those without a test, are no cells.
 
@@ -53,7 +55,7 @@ def cells_of(runs: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame()
     runs = where(runs, limit_train=0)
     runs = runs.assign(net=[net_of(row) for _, row in runs.iterrows()])
-    runs = runs.assign(**{name: runs.get(name, math.nan) for name in ERRORS + PACKED})
+    runs = runs.assign(**{name: runs.get(name, math.nan) for name in (*ERRORS, *PACKED, "replicate")})
     for name in MODEL_FLAGS:  # a run that failed early has none of its own: those of the method's other runs
         others = runs.groupby("method.name")[name].transform("first")
         runs[name] = runs[name].where(runs[name].notna(), others).eq(True)
@@ -65,20 +67,22 @@ def cells_of(runs: pd.DataFrame) -> pd.DataFrame:
         if tested.empty and group["best_epoch"].notna().any():  # all without a test
             continue
         found = [g for _, g in (group if tested.empty else tested).groupby("setting")]
-        most = max(len(g) for g in found)
-        best = min((g for g in found if len(g) == most), key=_validation)
+        best = min(found, key=lambda g: (g["replicate"].isna().all(), -len(g), _validation(g)))
         first = best.iloc[0]
-        test = summarize(best["test.error"].tolist())
-        packed = summarize(best["packed.test.error"].tolist() if best["packed.test.error"].notna().all() else [])
+        values = best.groupby(best["replicate"].fillna(best["seed"]))[["test.error", "packed.test.error"]].mean()
+        test = summarize(values["test.error"].tolist())
+        packed = summarize(values["packed.test.error"].tolist() if best["packed.test.error"].notna().all() else [])
         key = f"{method}, activations ±1" if method in both and signs else method
         rows.append(
             {
-                "method": f"{key} ({note})" if (note := _note(first)) else key,
+                "method": f"{key} ({note})" if (note := note_of(first)) else key,
                 "key": key,
                 "family": method,
                 "dataset": label,
                 "net": net,
                 "epochs": int(first["epochs"]),
+                "batch": first.get("batch_size"),
+                "loss": first.get("loss"),
                 "binary_activations": bool(signs),
                 "binary": bool(first["model.binary_weights"] and signs),
                 "n": test.n,
@@ -93,7 +97,6 @@ def cells_of(runs: pd.DataFrame) -> pd.DataFrame:
                 "packed_bytes": best["packed.bytes"].median() if packed.n else math.nan,
                 "float32_bytes": best["packed.float32_bytes"].median() if packed.n else math.nan,
                 "differ": best["packed.test.differ"].sum() if packed.n else math.nan,
-                "errors": best.set_index("seed")["test.error"],
                 "settings": len(found),
                 "runs": best,
             }
@@ -101,7 +104,7 @@ def cells_of(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _note(run: Any) -> str:
+def note_of(run: Any) -> str:
     """What a table says beside a method's name: that it is a reconstruction, or how it departs from its source."""
     if run["model.reconstruction"]:
         return "reconstruction"

@@ -1,23 +1,21 @@
-"""Figures that compare methods: error while training and flip rates for each data set and net, performance profile."""
+"""Figures of the cells of one data set and net: error while training, and flip rates."""
 
-from itertools import cycle
-from typing import Any
+from collections.abc import Iterable
 
-import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from analysis.plotting import Figure, plt, sns
+from analysis.plotting import Figure, colour, marker, plt, sns
 from analysis.selection import epochs_of
+from configs.registry import METHODS
 
-COLOURS = [*sns.color_palette("tab10"), *sns.color_palette("Dark2")]
 BAND = "sd"  # seaborn's name of what the bands show: the standard deviation of the seeds
 
 
-def colours_of(table: pd.DataFrame) -> dict[str, Any]:
-    """Method → colour, in the order of legends, the same in every figure of one table: `real` black."""
-    keys = sorted(set(table["key"]) - {"real"})
-    return {"real": (0, 0, 0)} | dict(zip(keys, cycle(COLOURS), strict=False))
+def in_order(keys: Iterable[str]) -> list[str]:
+    """Cells as legends have them: in the order of the registry, `bayesbinn, activations ±1` behind `bayesbinn`."""
+    order = {name: place for place, name in enumerate(METHODS)}
+    return sorted(set(keys), key=lambda key: (order.get(key.partition(",")[0], len(order)), key))
 
 
 def cell_curves(table: pd.DataFrame, dataset: str, net: str) -> pd.DataFrame:
@@ -42,7 +40,7 @@ def error_while_training(table: pd.DataFrame, dataset: str, net: str) -> Figure 
         return None
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), sharey=True, layout="constrained")
     for ax, (x, label) in zip(axes, (("epoch", "epoch"), ("elapsed", "seconds")), strict=True):
-        _lines(curves, x, "val_error", ax, colours_of(table), legend=ax is axes[1])
+        _lines(curves, x, "val_error", ax, legend=ax is axes[1])
         ax.set(xlabel=label, ylabel="validation error, %")
     axes[0].set_yscale("log")  # once all is drawn: on a logarithmic axis seaborn's means are of logarithms
     axes[1].set_xscale("log")
@@ -68,51 +66,20 @@ def flip_rates(table: pd.DataFrame, dataset: str, net: str) -> Figure | None:
         return None
     curves = curves.assign(flip_rate=curves["flip_rate"].where(curves["flip_rate"] > 0))
     figure, ax = plt.subplots(figsize=(7, 4.2), layout="constrained")
-    _lines(curves, "epoch", "flip_rate", ax, colours_of(table))
+    _lines(curves, "epoch", "flip_rate", ax)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(yscale="log", xlabel="epoch", ylabel="flips per weight and step", title=f"{dataset}, {net}")
     sns.move_legend(ax, "center left", bbox_to_anchor=(1, 0.5), title=None, frameon=False)
     return figure
 
 
-def performance_profile(table: pd.DataFrame) -> Figure | None:
-    """For every method, the share of settings (data set and net) whose mean test error is at most r times the lowest.
-
-    Of nets with binary activations, on settings that three methods or more were run on; a setting that a method has no
-    record of counts as never solved (Dolan & Moré 2002, doi 10.1007/s101070100263). A setting whose lowest error is 0
-    has no ratios and is left out. None where no setting is left."""
-    ratios = error_ratios(table)
-    if ratios.empty:
-        return None
-    figure, ax = plt.subplots(figsize=(7, 4.2), layout="constrained")
-    colours = colours_of(table)
-    right = 1.05 * np.nanmax(ratios.to_numpy())
-    for method, row in ratios.iterrows():
-        solved = np.sort(row.dropna().to_numpy())
-        x = np.concatenate([[1.0], solved, [right]])
-        y = np.concatenate([[0.0], np.arange(1, len(solved) + 1), [len(solved)]]) / ratios.shape[1]
-        ax.step(x, y, where="post", label=method, color=colours[str(method)])
-    ax.set(xlabel="r: test error over the lowest", ylabel="share of settings solved within r", ylim=(0, 1.02))
-    ax.set_title(f"{ratios.shape[1]} settings: {'; '.join(ratios.columns)}", fontsize=8, wrap=True)
-    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-    return figure
-
-
-def error_ratios(table: pd.DataFrame) -> pd.DataFrame:
-    """Method × setting: mean test error over the setting's lowest, NaN where there is no record."""
-    if table.empty:
-        return pd.DataFrame()
-    binary = table[table["binary"] & (table["n"] > 0)]
-    binary = binary.assign(setting=binary["dataset"] + ", " + binary["net"])
-    wide = binary.pivot_table(index="key", columns="setting", values="mean")
-    wide = wide.loc[:, (wide.notna().sum() >= 3) & (wide.min() > 0)]
-    return (wide / wide.min()).dropna(how="all")
-
-
-def _lines(curves: pd.DataFrame, x: str, y: str, ax: plt.Axes, colours: dict[str, Any], legend: bool = True) -> None:
-    order = [key for key in colours if key in set(curves["method"])]
-    style = {"hue": "method", "hue_order": order, "palette": colours, "errorbar": BAND, "legend": legend}
-    sns.lineplot(curves, x=x, y=y, ax=ax, **style)
+def _lines(curves: pd.DataFrame, x: str, y: str, ax: plt.Axes, legend: bool = True) -> None:
+    """A line a method, with its colour and marker; dashed where the cell is not the method's usual one."""
+    keys = in_order(curves["method"])
+    looks = {"palette": {key: colour(key) for key in keys}, "markers": {key: marker(key) for key in keys}}
+    dashes = {key: (2, 1) if "," in key else "" for key in keys}
+    style = {"hue": "method", "hue_order": keys, "style": "method", "style_order": keys, "dashes": dashes, **looks}
+    sns.lineplot(curves, x=x, y=y, ax=ax, errorbar=BAND, err_kws={"alpha": 0.12}, markersize=5, legend=legend, **style)
 
 
 def _percent_ticks(ax: plt.Axes, errors: pd.Series) -> None:

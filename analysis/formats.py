@@ -1,4 +1,4 @@
-"""A table as Markdown, LaTeX and CSV."""
+"""A table as Markdown, LaTeX and CSV; its note is in Markdown and LaTeX."""
 
 import pandas as pd
 
@@ -6,17 +6,19 @@ LATEX = {"\\": r"\textbackslash{}", **{c: f"\\{c}" for c in "&%$#_{}"}, "±": r"
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """A pipe table with a final newline; a pipe within a cell is escaped."""
+    """A pipe table with a final newline; a pipe within a cell is escaped. `table.attrs["note"]` stands below it."""
     rows = [list(table.columns), ["---"] * len(table.columns), *table.astype(str).to_numpy().tolist()]
-    return "".join("| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |\n" for row in rows)
+    lines = "".join("| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |\n" for row in rows)
+    return lines + (f"\n{note}\n" if (note := table.attrs.get("note")) else "")
 
 
 def latex(table: pd.DataFrame) -> str:
-    """A `tabular` with booktabs' rules."""
+    """A `tabular` with booktabs' rules, and the note above it as a comment."""
     rows = [[_escaped(cell) for cell in row] for row in [list(table.columns), *table.astype(str).to_numpy().tolist()]]
     head, *body = [" & ".join(row) + r" \\" for row in rows]
     begin, end = rf"\begin{{tabular}}{{{'l' * len(table.columns)}}}", r"\end{tabular}"
-    return "\n".join([begin, r"\toprule", head, r"\midrule", *body, r"\bottomrule", end]) + "\n"
+    note = [f"% {note}"] if (note := table.attrs.get("note")) else []
+    return "\n".join([*note, begin, r"\toprule", head, r"\midrule", *body, r"\bottomrule", end]) + "\n"
 
 
 def csv(table: pd.DataFrame) -> str:

@@ -1,4 +1,8 @@
-"""Matplotlib and seaborn as every figure uses them: drawn into files, never in a window."""
+"""Matplotlib and seaborn as every figure uses them: drawn into files, never in a window. Each method has one colour and
+one marker in all figures."""
+
+from itertools import cycle
+from typing import Any
 
 import matplotlib
 
@@ -8,4 +12,40 @@ import matplotlib.pyplot as plt
 import seaborn as sns
 from matplotlib.figure import Figure
 
-__all__ = ["Figure", "plt", "sns"]
+from configs.registry import METHODS
+
+__all__ = ["Figure", "colour", "marker", "plt", "sns"]
+
+# Paul Tol's "muted" scheme, safe for colour-blind readers (SRON/EPS/TN/09-002), with black for the real net; methods
+# that are added take the other colours again, with other markers.
+LOOKS = {
+    "real": ("#000000", "*"),
+    "binaryconnect": ("#DDCC77", "X"),
+    "ste": ("#332288", "o"),
+    "ste_shift": ("#88CCEE", "s"),
+    "bnnplus": ("#CC6677", "D"),
+    "bop": ("#117733", "^"),
+    "bop2nd": ("#44AA99", "v"),
+    "pbop": ("#999933", "<"),
+    "pbnet": ("#882255", "P"),
+    "bayesbinn": ("#777777", "p"),
+    "bernoulli": ("#AA4499", ">"),
+}
+OTHERS = cycle([(shade, shape) for shape in ("h", "d", "8") for shade, _ in [*LOOKS.values()][1:]])
+
+
+def _look(key: str) -> tuple[Any, str]:
+    """Of a method, or of a cell of it (`bayesbinn, activations ±1`)."""
+    family = key.partition(",")[0]
+    if family not in LOOKS:
+        others = [name for name in METHODS if name not in LOOKS] + [family]
+        LOOKS.update(zip(others, OTHERS, strict=False))
+    return LOOKS[family]
+
+
+def colour(key: str) -> Any:
+    return _look(key)[0]
+
+
+def marker(key: str) -> str:
+    return _look(key)[1]

@@ -1,4 +1,4 @@
-"""All tables and figures of a results folder: which there are, their file names, and how they are written."""
+"""All tables and figures of a results folder, and its page: which there are, and how they are written."""
 
 import io
 import re
@@ -7,33 +7,38 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis import bernoulli_figures, study_figures
-from analysis.cells import cells_of, compared
-from analysis.comparison_figures import error_while_training, flip_rates, performance_profile
+from analysis import bernoulli_figures, study_figures, suite_figures
+from analysis.cells import compared
+from analysis.comparison_figures import error_while_training, flip_rates
 from analysis.formats import FORMATS
+from analysis.material import Material, gather
+from analysis.overall import overall, overall_table, relative_table, scores
+from analysis.page.from_records import content_of
+from analysis.page.render import page
 from analysis.plotting import Figure, plt
-from analysis.selection import load_runs
 from analysis.tables import SOURCES, costs, error_table, overview, ranking
-from configs.settings import UserError
+from analysis.verdict import details_table, state, state_table, suite_table
 from results.files import write_whole
 
 TARGET = 3.0  # % of validation error that the cost table asks the time for
 
 
-def rebuild(results: Path, out: Path, tables_only: bool = False) -> None:
-    """Writes out/tables and out/figures from results/runs and results/published.csv, and prints their names.
+def rebuild(results: Path, out: Path, tables_only: bool = False, tuned: Path | None = None) -> None:
+    """Writes out/tables, out/page and out/figures, and prints their names and how complete the suites are.
 
-    UserError, before anything is written, where `results` is no results folder or a record cannot be read."""
-    if not (results / "published.csv").is_file():
-        raise UserError(f"{results} has no published.csv, so it is no results folder")
-    runs = load_runs(results / "runs")
-    cells = cells_of(runs)
-    print(f"{len(runs)} finished runs in {results / 'runs'}")
-    for name, table in tables(cells, pd.read_csv(results / "published.csv")).items():
+    UserError, before anything is written, where something cannot be read (see `gather`)."""
+    material = gather(results, tuned=tuned)
+    print(f"{len(material.runs)} finished runs in {results / 'runs'}")
+    for found in material.suites:
+        print(f"suite   {found.suite.label}: {state(found)}")
+    for name, table in tables(material).items():
         for suffix, render in FORMATS.items():
             write_whole(out / "tables" / f"{name}.{suffix}", render(table))
         print(f"table   {out / 'tables' / name}.{{{','.join(FORMATS)}}}")
-    for name, figure in () if tables_only else figures(runs, cells):
+    path = out / "page" / "index.html"
+    write_whole(path, page(content_of(material)))
+    print(f"page    {path}")
+    for name, figure in () if tables_only else figures(material):
         if figure is None:
             print(f"figure  {name}: no records of it yet")
             continue
@@ -42,26 +47,51 @@ def rebuild(results: Path, out: Path, tables_only: bool = False) -> None:
         print(f"figure  {path}")
 
 
-def tables(cells: pd.DataFrame, published: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """File name → table; a ranking for each data set and net that two methods or more were run on."""
-    result = {"overview": overview(cells, published)}
+def tables(material: Material) -> dict[str, pd.DataFrame]:
+    """File name → table: of each complete suite, of all of them together, of all cells beside the published figures,
+    and a ranking for each other data set and net that two methods or more were run on."""
+    cells, published = material.cells, material.published
+    result = {"suites": state_table(material.suites)}
+    for found in material.complete:
+        label = found.suite.label
+        rows = material.comparisons[label]
+        result[f"suite_{label}"] = suite_table(rows, found)
+        result[f"suite_{label}_details"] = details_table(rows, found, material.trials.get(label, pd.DataFrame()))
+    if material.complete:
+        result["relative"] = relative_table(material.complete)
+        result["overall"] = overall_table(overall(scores(material.complete)), material.complete)
+    result["overview"] = overview(cells, published)
     result |= {f"source_{name}": error_table(cells, published, name) for name in SOURCES}
     if len(cells):
         result["costs"] = costs(cells, TARGET)
         for dataset, net in compared(cells):
-            result[f"ranking_{_file_name(f'{dataset} {net}')}"] = ranking(cells, dataset, net)
+            if (dataset, net) not in material.covered:
+                result[f"ranking_{_file_name(f'{dataset} {net}')}"] = ranking(cells, dataset, net)
     return result
 
 
-def figures(runs: pd.DataFrame, cells: pd.DataFrame) -> Iterator[tuple[str, Figure | None]]:
+def figures(material: Material) -> Iterator[tuple[str, Figure | None]]:
     """File name and figure, None where there are no records for it; one at a time, so that each can be closed."""
     for name, draw in (study_figures.STUDIES | bernoulli_figures.FIGURES).items():
-        yield name, draw(runs)
-    yield "performance_profile", performance_profile(cells)
-    for dataset, net in compared(cells):
+        yield name, draw(material.runs)
+    names = {found.suite.label: found.setting for found in material.complete}
+    values = scores(material.complete)
+    by_setting = [(names[label], rows) for label, rows in material.comparisons.items()]
+    yield "differences", suite_figures.differences_to_control(by_setting)
+    yield "overall", suite_figures.all_settings(overall(values))
+    yield "performance_profile", suite_figures.performance_profile(values)
+    searches = [
+        (
+            names[label],
+            trials[trials["method"].isin([row.method for row in material.comparisons[label] if row.competes])],
+        )
+        for label, trials in material.trials.items()
+    ]
+    yield "best_against_trials", suite_figures.best_against_trials(searches)
+    for dataset, net in compared(material.cells):
         name = _file_name(f"{dataset} {net}")
-        yield f"errors_{name}", error_while_training(cells, dataset, net)
-        yield f"flips_{name}", flip_rates(cells, dataset, net)
+        yield f"errors_{name}", error_while_training(material.cells, dataset, net)
+        yield f"flips_{name}", flip_rates(material.cells, dataset, net)
 
 
 def png(figure: Figure) -> bytes:

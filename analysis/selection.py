@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis.experiments import CONFIGS, experiment_settings, flat
 from configs.registry import ROOT
+from configs.replicates import replicate_of
 from configs.schema import RunConfig
 from configs.settings import default_of
 from results.record import Record, failed_files, load, record_files
@@ -23,14 +24,15 @@ def load_runs(folder: Path) -> pd.DataFrame:
     """A row for each finished record in `folder`, in the order of run ids; and one, without errors and curves, for
     each setting all of whose runs failed.
 
-    Columns: the settings by their dotted names (`method.name`, `net.width`, `epochs`, `seed` …); `setting`, a text of
-    all but the seed; `failed`, how many runs of this setting failed and have not succeeded since; `run_id`, `label`,
-    `best_epoch`; `validation.error`, `test.error` and what else the record has of each split; `cost.…`, `model.…`,
-    `packed.…`; and `curves` and `diagnostics`, the record's own mappings. What a record lacks is missing (NaN).
+    Columns: the settings by their dotted names (`method.name`, `net.width`, `epochs`, `seed` …), and as they are in
+    `config`; `replicate` of a suite, None of other runs; `setting`, a text of all but the seed, and in a suite but for
+    the method's own settings; `failed`, how many runs of this setting failed and have not succeeded since; `status`,
+    `run_id`, `label`, `best_epoch`; `validation.error`, `test.error` and what else the record has of each split;
+    `cost.…`, `model.…`, `packed.…`, `environment.…`; `command`, and `curves` and `diagnostics`, the record's own
+    mappings. What a record lacks is missing (NaN).
 
     UserError, naming the file, where one is cut short or no record."""
-    done = [load(path) for path in record_files(folder)]
-    lost = [load(path) for path in failed_files(folder)]
+    done, lost = ([load(path) for path in files(folder)] for files in (record_files, failed_files))
     failed = Counter(map(_setting, lost))
     settings = set(map(_setting, done))
     for record in lost:
@@ -40,20 +42,29 @@ def load_runs(folder: Path) -> pd.DataFrame:
     return pd.DataFrame([_row(record, failed) for record in done])
 
 
+def load_failed(folder: Path) -> pd.DataFrame:
+    """A row for each run that failed and has not succeeded since, with its settings."""
+    return pd.DataFrame([_row(load(path), Counter()) for path in failed_files(folder)])
+
+
 def _row(record: Record, failed: Counter[str]) -> dict[str, Any]:
-    row = flat(record.config) | {"run_id": record.run_id, "best_epoch": record.best_epoch}
+    row = flat(record.config) | {"run_id": record.run_id, "best_epoch": record.best_epoch, "status": record.status}
+    row |= {"command": record.command, "config": record.config, "replicate": replicate_of(record.config)}
     row |= {"label": record.data.get("label", ""), "setting": _setting(record)}
     row |= {"curves": record.curves, "diagnostics": record.diagnostics}
-    for part in (*SPLITS, "cost", "model", "packed"):
+    for part in (*SPLITS, "cost", "model", "packed", "environment"):
         row |= flat(getattr(record, part) or {}, f"{part}.")
     return row | {"failed": failed[row["setting"]]}
 
 
 def _setting(record: Record) -> str:
-    """What runs share that differ only in their seed. A setting of every run is left out where it has its default,
-    which records from before there was such a setting do not name."""
-    shared = {k: v for k, v in record.config.items() if k != "seed" and not (k in DEFAULTS and DEFAULTS[k] == v)}
-    return json.dumps(shared, sort_keys=True)
+    """What runs share that differ only in their seed; what a suite's runs of one method share, whose configuration is
+    searched anew in each replicate. A setting of every run is left out where it has its default, which records from
+    before there was such a setting do not name."""
+    settings = {k: v for k, v in record.config.items() if k != "seed" and not (k in DEFAULTS and DEFAULTS[k] == v)}
+    if replicate_of(record.config):
+        settings |= {"split_seed": "by replicate", "method": record.config["method"]["name"]}
+    return json.dumps(settings, sort_keys=True)
 
 
 def of_experiment(runs: pd.DataFrame, experiment: str, configs: Path = CONFIGS) -> pd.DataFrame:

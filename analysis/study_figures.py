@@ -13,9 +13,10 @@ All errors are validation errors: the studies ask about hyperparameters, and no 
 
 import pandas as pd
 
+from analysis import plotting
 from analysis.plotting import Figure, plt, sns
 from analysis.selection import epochs_of, main_setting, of_experiment, where
-from analysis.statistics import summarize
+from analysis.statistics import share_near_best, summarize
 
 ERROR = "validation error, %"
 
@@ -34,18 +35,14 @@ def convergence(runs: pd.DataFrame) -> Figure | None:
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
     for ax, (x, label) in zip(axes, (("epoch", "epoch"), ("elapsed", "seconds, on two shared cores")), strict=True):
         style = {"hue": "method.name", "hue_order": list(named.values()), "units": "run_id", "estimator": None}
-        sns.lineplot(curves, x=x, y="val_error", ax=ax, legend=ax is axes[0], **style)
+        colours = {method: plotting.colour(method) for method in named.values()}
+        sns.lineplot(curves, x=x, y="val_error", ax=ax, legend=ax is axes[0], palette=colours, **style)
         ax.set(yscale="log", xlabel=label, ylabel=ERROR)
         ax.set_yticks(ticks := [1.5, 2, 3, 5, 10, 20], [f"{t:g}" for t in ticks])
         ax.minorticks_off()
     sns.move_legend(axes[0], "best", title=None)
     figure.suptitle("MNIST, 784-2048×3-10")
     return figure
-
-
-def share_near_best(errors: pd.Series, points: float = 1.0) -> float:
-    """Share of the grid whose error is within `points` of the grid's lowest."""
-    return float((errors <= errors.min() + points).mean())
 
 
 def robustness(runs: pd.DataFrame) -> Figure | None:
@@ -110,11 +107,12 @@ BETWEEN = {("weight", "layer"): "of each weight − of the layer", ("layer", "ne
 
 
 def second_moment(runs: pd.DataFrame) -> Figure | None:
-    """`bop2nd`: validation error against the share of flips that its threshold blocks, for v of three scopes; below,
-    what a narrower v changes at equal c = τ/√γ: difference of the error, paired by seed, with its 95 % interval.
+    """`bop2nd`: validation error against the share of flips that its threshold lets pass, fewer to the right, for v of
+    three scopes; below, what a narrower v changes at equal c = τ/√γ: difference of the error, paired by seed, with its
+    95 % interval.
 
-    The blocked share is the mean over all epochs and seeds, bars are standard deviations of the seeds. c = 0 is Bop at
-    τ = 0. The tuned runs of the suite `mnist` have the same seeds."""
+    The share is the mean over all epochs and seeds, bars are standard deviations of the seeds. c = 0 is Bop at τ = 0.
+    The tuned runs of the suite `mnist` have the same seeds."""
     studies = {"MNIST, 784-256×2-10": "", "CIFAR-10, ConvNet of width 16, 10,000 examples": "_cifar10"}
     found = {name: of_experiment(runs, f"study_second_moment{end}") for name, end in studies.items()}
     found = {name: with_blocked(chosen) for name, chosen in found.items() if len(chosen)}
@@ -125,19 +123,11 @@ def second_moment(runs: pd.DataFrame) -> Figure | None:
         points = chosen.groupby(["method.scope", "method.threshold"]).agg(
             blocked=("blocked", "mean"), error=("validation.error", "mean"), sd=("validation.error", "std")
         )
-        for colour, (scope, label) in zip(sns.color_palette(), SCOPES.items(), strict=False):
+        points["passed"] = 1 - points["blocked"]
+        for colour, marker, (scope, label) in zip(sns.color_palette("colorblind"), "osD", SCOPES.items(), strict=False):
             if scope in points.index:
                 at = points.loc[scope]
-                upper.errorbar(at["blocked"], at["error"], at["sd"], marker="o", capsize=3, color=colour, label=label)
-                for c, row in at.iterrows():
-                    upper.annotate(
-                        f"{c:g}",
-                        (row["blocked"], row["error"]),
-                        (5, 5),
-                        fontsize=7,
-                        color=colour,
-                        textcoords="offset points",
-                    )
+                upper.errorbar(at["passed"], at["error"], at["sd"], marker=marker, capsize=3, color=colour, label=label)
         for colour, ((narrow, wide), label) in zip(sns.color_palette("Dark2"), BETWEEN.items(), strict=False):
             at = differences(chosen, narrow, wide)
             if len(at):
@@ -147,7 +137,11 @@ def second_moment(runs: pd.DataFrame) -> Figure | None:
         tuned = main_setting(where(tuned, **{k: [chosen.iloc[0][k]] for k in ("dataset.name", "net.width", "epochs")}))
         if len(tuned):
             upper.axhline(tuned["validation.error"].mean(), color="black", linewidth=1, ls="--", label="as tuned")
-        upper.set(title=name, xlabel="share of wanted flips that τ blocks (labels: c = τ/√γ)", ylabel=ERROR)
+        values = ", ".join(f"{c:g}" for c in sorted(set(chosen["method.threshold"])))
+        upper.set(title=name, xlabel=f"share of wanted flips that τ = c√γ lets pass\nfrom the left c = {values}")
+        upper.set_ylabel(ERROR)
+        upper.set_xscale("log")
+        upper.invert_xaxis()
         upper.legend(fontsize=8)
         if lower.get_visible():
             lower.axhline(0, color="black", linewidth=0.5)

@@ -1,11 +1,10 @@
-"""The tables: our cells beside the published ones, rankings with tests, costs. Missing is missing, never zero."""
+"""The tables of cells: beside the published figures, by mean error, costs. They test nothing. Missing is missing, never
+zero."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
-
-from analysis.statistics import LEVEL, compare, holm
 
 # Table → (published tables, our methods beside them). A method with real activations is listed where the source has
 # real activations.
@@ -19,6 +18,7 @@ SOURCES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 DATASETS = ("MNIST", "SVHN", "CIFAR-10")
 YES_NO = {True: "yes", False: "no"}
+BUDGET = ("epochs", "batch", "loss")
 
 
 def measured_rows(table: pd.DataFrame) -> pd.DataFrame:
@@ -77,19 +77,15 @@ def overview(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
 
 
 def ranking(table: pd.DataFrame, dataset: str, net: str) -> pd.DataFrame:
-    """Methods on one data set and net by mean test error, each compared with the best (paired by seed, Holm).
-
-    Verdicts: "tie" where the difference from the best is not significant at 5 %, "?" where it could not be tested or
-    where the common seeds contradict the means. Nets with real weights or activations do not compete; they stand below
-    as "reference". "settings" is the number of settings of the method that one was chosen from (see `cells_of`).
-    Where any cell has packed nets, there are their error, size, and predictions that are not the trained nets'."""
+    """Methods on one data set and net by mean test error, without a test of their differences: the tables of suites
+    have those. Nets with real weights or activations do not compete; they stand below as "reference". "settings" is the
+    number of settings of the method that one was chosen from (see `cells_of`). Where any cell has packed nets, there
+    are their error, size, and predictions that are not the trained nets'. Where epochs, batch or loss differ, a note
+    says so."""
     chosen = table[(table["dataset"] == dataset) & (table["net"] == net)].sort_values("mean", kind="stable")
-    binary, real = chosen[chosen["binary"]], chosen[~chosen["binary"]]
-    tests = [compare(row.errors, binary.iloc[0]["errors"]) for row in _rows(binary.iloc[1:])]
-    adjusted = holm([t.p for t in tests])
-    rows = pd.concat([binary, real])
-    below = [""] * len(real)
-    return pd.DataFrame(
+    rows = pd.concat([chosen[chosen["binary"]], chosen[~chosen["binary"]]])
+    differing = [name for name in BUDGET if rows[name].nunique(dropna=False) > 1]
+    result = pd.DataFrame(
         {
             "method": rows["method"].to_numpy(),
             "test error, %": [spread(m, s) for m, s in zip(rows["mean"], rows["sd"], strict=True)],
@@ -97,18 +93,15 @@ def ranking(table: pd.DataFrame, dataset: str, net: str) -> pd.DataFrame:
             "95 % interval": [interval(m, h) for m, h in zip(rows["mean"], rows["half_width"], strict=True)],
             "n": [count(n, failed) for n, failed in zip(rows["n"], rows["failed"], strict=True)],
             "epochs": rows["epochs"].to_numpy(),
+            **{name: rows[name].map(text).to_numpy() for name in differing if name != "epochs"},
             "binary activations": rows["binary_activations"].map(YES_NO).to_numpy(),
             "settings": rows["settings"].to_numpy(),
-            "common seeds": ["", *(str(t.n) for t in tests), *below],
-            "above the best by": ["", *(number(t.difference) for t in tests), *below],
-            "p (Holm)": ["", *(number(p, 3) for p in adjusted), *below],
-            "verdict": [
-                "best",
-                *(_verdict(t.difference, p) for t, p in zip(tests, adjusted, strict=True)),
-                *("reference" for _ in below),
-            ],
+            "role": ["competitor" if binary else "reference" for binary in rows["binary"]],
         }
     )
+    if differing:
+        result.attrs["note"] = f"These rows differ in {' and '.join(differing)}, so their errors cannot be compared."
+    return result
 
 
 def packed_columns(rows: pd.DataFrame) -> dict[str, list[str]]:
@@ -121,12 +114,6 @@ def packed_columns(rows: pd.DataFrame) -> dict[str, list[str]]:
         "float32, KiB": [number(size / 2**10, 1) for size in rows["float32_bytes"]],
         "differ": [number(n, 0) for n in rows["differ"]],
     }
-
-
-def _verdict(difference: float, p: float) -> str:
-    if p != p or (p < LEVEL and difference < 0):
-        return "?"
-    return "worse" if p < LEVEL else "tie"
 
 
 def costs(table: pd.DataFrame, target: float) -> pd.DataFrame:

@@ -1,6 +1,8 @@
 """The configuration of a run: its dataclass, its identity, and how Hydra's result becomes one."""
 
-from collections.abc import Iterator
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from .registry import GROUPS, ROOT
 from .settings import REQUIRED, UserError, check, default_of, setting, unknown
 
 CONFIGS = str(ROOT / "configs")
-LOSSES = ("cross_entropy", "squared_hinge")
+LOSSES = ("cross_entropy", "smoothed_cross_entropy", "squared_hinge")
 BATCH_NORMS = ("per_process", "synchronized")
 SELECTIONS = ("best", "last")
 
@@ -32,7 +34,9 @@ class RunConfig:
     split_seed: int = setting(REQUIRED, "seed of the validation split, never the run's seed", low=0, high=2**32 - 1)
     epochs: int = setting(REQUIRED, "passes over the training examples", low=1)
     batch_size: int = setting(REQUIRED, "training examples a step", low=2)
-    loss: str = setting(REQUIRED, "training loss", choices=LOSSES)
+    loss: str = setting(
+        REQUIRED, "training loss; smoothed: a tenth of each target is spread over all classes", choices=LOSSES
+    )
     precision: str = setting(
         REQUIRED,
         "float32; its products in TF32 on CUDA (sums of ±1 stay exact); or bfloat16 autocast (rounded beyond ±256)",
@@ -138,3 +142,11 @@ def changed(config: Any) -> dict[str, Any]:
         elif item.name == "name" or value != default_of(item):
             kept[item.name] = value
     return kept
+
+
+def run_id(settings: Mapping[str, Any]) -> str:
+    """The name of a run by what `changed` gives of its configuration: `<dataset>-<net>-s<seed>-<hash>`, something to
+    read and a hash of all that decides the outcome."""
+    text = json.dumps(settings, sort_keys=True, default=str)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:10]
+    return f"{settings['dataset']['name']}-{settings['net']['name']}-s{settings['seed']}-{digest}"

@@ -6,6 +6,7 @@ A method says how its net is built (`parts`), where its weights start (`initiali
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
@@ -47,6 +48,7 @@ def squared_hinge(logits: Tensor, target: Tensor) -> Tensor:
 
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "cross_entropy": F.cross_entropy,
+    "smoothed_cross_entropy": partial(F.cross_entropy, label_smoothing=0.1),
     "squared_hinge": squared_hinge,
 }
 

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from configs.settings import setting
+from configs.settings import UserError, setting
 
 from .binary.layers import Parts
-from .binary.sign import Activation, StochasticWeightSign, WeightSign
+from .binary.scaled import WEIGHT_GRADIENTS
+from .binary.sign import Activation, StochasticWeightSign
 from .latent import LatentConfig, LatentMethod
 
 
@@ -19,6 +20,7 @@ class Config(LatentConfig):
         "sign(W) always, or drawn with P(+1) = clip((W+1)/2, 0, 1) in training and W itself in evaluation",
         choices=("deterministic", "stochastic"),
     )
+    weight_gradient: str = setting("identity", "∂w/∂W of deterministic weights, as in `ste`", choices=WEIGHT_GRADIENTS)
 
 
 class BinaryConnect(LatentMethod):
@@ -26,10 +28,16 @@ class BinaryConnect(LatentMethod):
 
     The weight rule of `ste` with real activations. With `weights=stochastic` the net evaluates with the real latent
     weights, as the paper does: such a row has no binary weights, and its binarization gap tells what their sign
-    costs. Source: Courbariaux, Bengio & David 2015, arXiv 1511.00363."""
+    costs. `weight_gradient=xnor` is XNOR-Net's Binary-Weight-Network (Rastegari 2016, arXiv 1603.05279).
+    Source: Courbariaux, Bengio & David 2015, arXiv 1511.00363."""
 
     Config = Config
 
     def parts(self) -> Parts:
-        stochastic = self.config.weights == "stochastic"
-        return Parts(StochasticWeightSign if stochastic else WeightSign, lambda: Activation(nn.ReLU()))
+        c = self.config
+        weight = WEIGHT_GRADIENTS[c.weight_gradient]
+        if c.weights == "stochastic":
+            if c.weight_gradient != "identity":
+                raise UserError("method.weights=stochastic has the gradient method.weight_gradient=identity")
+            weight = StochasticWeightSign
+        return Parts(weight, lambda: Activation(nn.ReLU()))

@@ -10,8 +10,9 @@ from configs.settings import setting
 
 from .base import Method, MethodConfig
 from .binary.layers import Parts, binary_layers
-from .binary.sign import ActivationSign, Identity, sign
+from .binary.sign import PSEUDO_GRADIENTS, Identity, sign
 from .optim.base import MomentOptimizer
+from .optim.composite import parts_without_decay
 from .optim.schedule import SCHEDULES, Schedule
 
 
@@ -26,19 +27,26 @@ class BitFlipConfig(MethodConfig):
     gamma_end: float = setting(1e-5, "its value at the end of the schedule", low=0, high=1)
     gamma_schedule: str = setting("constant", "how γ goes from gamma to gamma_end", choices=SCHEDULES)
     adam_eps: float = setting(1e-8, "ε of Adam (1e-7 in Keras)", above=0)
+    weight_decay: float = setting(
+        0.0, "λ: λ·w is added to the gradient of real weights w, not of biases and batch norm", low=0
+    )
+    activation_gradient: str = setting(
+        "hardtanh", "∂a/∂x: 1{|x| ≤ 1}, 1, or the triangle max(0, 2 − 2|x|)", choices=PSEUDO_GRADIENTS
+    )
 
 
 class BitFlipMethod(Method):
     """Binary layers whose weights are ±1 from the start and flipped by `flipper`; Adam for the rest.
 
-    Initial weights are the signs of a Glorot draw. Hidden activations as in `ste`: sign with the hard-tanh gradient."""
+    Initial weights are the signs of a Glorot draw. Hidden activations as in `ste`: sign with the hard-tanh gradient
+    by default."""
 
     latent: ClassVar[bool] = False
     flips_bits: ClassVar[bool] = True
     flipper: MomentOptimizer
 
     def parts(self) -> Parts:
-        return Parts(lambda: Identity(binary=True), ActivationSign)
+        return Parts(lambda: Identity(binary=True), PSEUDO_GRADIENTS[self.config.activation_gradient])
 
     def initialize(self) -> None:
         for layer in binary_layers(self.net).values():
@@ -51,7 +59,9 @@ class BitFlipMethod(Method):
     def optimizers_of(self, binary: list[Tensor], rest: list[Tensor]) -> Any:
         self.flipper = self.make_flipper(binary)
         yield self.flipper
-        yield torch.optim.Adam(rest, lr=self.config.lr, eps=self.config.adam_eps, fused=True)
+        groups: list[Any] = parts_without_decay({"params": rest}) if self.config.weight_decay else rest
+        c = self.config
+        yield torch.optim.Adam(groups, lr=c.lr, eps=c.adam_eps, weight_decay=c.weight_decay, fused=True)
 
     def schedules(self) -> dict[str, Schedule]:
         return {name: self.schedule(name) for name in ("lr", "threshold", "gamma")}

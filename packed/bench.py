@@ -44,8 +44,15 @@ class Timing:
 
 
 class Sign(nn.Module):
+    """Of what is never 0."""
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.sign(x)
+
+
+class SignOfReal(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.where(x >= 0, 1.0, -1.0)
 
 
 class Total(nn.Module):
@@ -105,7 +112,7 @@ def _twin(operation: Operation, before: Values, unit: int) -> list[nn.Module]:
         case Flatten():
             return [nn.Flatten()]
         case Activation("sign"):
-            return [Sign()]
+            return [SignOfReal()]
         case Activation(function):
             return [FUNCTIONS[function]()]
         case Threshold():

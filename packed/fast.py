@@ -1,5 +1,5 @@
 """The fast engine: 64 products a word by popcount. Signs are bits and maps have channels last; what no kernel is for,
-real values above all, is left to the reference."""
+real products above all, is left to the reference."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,9 +14,12 @@ from .operations import (
     REAL,
     SIGNS,
     SUMS,
+    Activation,
+    Add,
     Conv,
     Dense,
     Flatten,
+    Norm,
     Operation,
     Pool,
     Threshold,
@@ -34,7 +37,7 @@ class Fast(Batched):
     """A net whose weights are laid out for `kernels`. Layouts of its results, for N images:
 
     pixels uint8 (N, C, H, W) or (N, C·H·W); signs uint64 (N, ⌈C/64⌉) or (N, h, w, ⌈C/64⌉), bit 1 for +1; sums int32
-    (N, C) or (N, h, w, C); real values float32 (N, C) or (N, C, h, w), which may lie in memory as (N, h, w, C)."""
+    (N, C) or (N, h, w, C); real values float32 of the same shapes."""
 
     name = "fast"
 
@@ -64,7 +67,7 @@ def _reader(net: PackedNet, values: Values) -> Step:
         return lambda x: pack_words(x.reshape(len(x), -1) > 127)
     if net.input.kind == SIGNS:
         return lambda x: pack_words(x.transpose(0, 2, 3, 1) > 127)
-    return lambda x: reference.read(net.input, x)
+    return lambda x: _from_reference(reference.read(net.input, x), values)
 
 
 def _step(operation: Operation, before: Values, behind: Values) -> Step:
@@ -76,6 +79,12 @@ def _step(operation: Operation, before: Values, behind: Values) -> Step:
         return _threshold(operation, behind)
     if isinstance(operation, Pool) and before.kind == SUMS:
         return _pool(operation, behind)
+    if isinstance(operation, Norm):
+        return _norm(operation)
+    if isinstance(operation, Activation) and operation.function == "sign":
+        return _sign(behind)
+    if isinstance(operation, Add):
+        return np.add
     if isinstance(operation, Flatten) and before.kind == BYTES:
         return lambda x: x.reshape(len(x), -1)
     if isinstance(operation, Dense | Conv):
@@ -172,6 +181,29 @@ def _threshold(operation: Threshold, behind: Values) -> Step:
     return run
 
 
+def _norm(operation: Norm) -> Step:
+    scale, shift = (values.astype(np.float64) for values in (operation.scale, operation.shift))
+
+    def run(x: np.ndarray) -> np.ndarray:
+        out = np.empty(x.shape, np.float32)
+        channels = x.shape[-1]
+        kernels.normalize(x.reshape(-1, channels), operation.center, scale, shift, out.reshape(-1, channels))
+        return out
+
+    return run
+
+
+def _sign(behind: Values) -> Step:
+    words = -(-behind.shape[0] // 64)
+
+    def run(x: np.ndarray) -> np.ndarray:
+        bits = np.empty((*x.shape[:-1], words), np.uint64)
+        kernels.real_to_bits(x.reshape(-1, x.shape[-1]), bits.reshape(-1, words))
+        return bits
+
+    return run
+
+
 def _pool(operation: Pool, behind: Values) -> Step:
     def run(x: np.ndarray) -> np.ndarray:
         out = np.empty((len(x), *_channels_last(behind.shape)), np.int32)
@@ -203,15 +235,13 @@ def _channels_last(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _to_reference(x: np.ndarray, values: Values) -> np.ndarray:
     """From a layout of this engine to the reference's: float32, channels first."""
-    if values.kind == REAL:
-        return x
     if values.kind == SIGNS:
         x = unpack_signs(x.astype("<u8", copy=False).view(np.uint8), values.shape[0])
-    return (np.moveaxis(x, -1, 1) if x.ndim == 4 else x).astype(np.float32)
+    return (np.moveaxis(x, -1, 1) if x.ndim == 4 else x).astype(np.float32, copy=False)
 
 
 def _from_reference(x: np.ndarray, values: Values) -> np.ndarray:
-    if values.kind == REAL:
-        return x
     x = np.moveaxis(x, 1, -1) if x.ndim == 4 else x
-    return pack_words(x > 0) if values.kind == SIGNS else np.ascontiguousarray(x, np.int32)
+    if values.kind == SIGNS:
+        return pack_words(x > 0)
+    return np.ascontiguousarray(x, np.float32 if values.kind == REAL else np.int32)

@@ -134,6 +134,30 @@ def to_bits(sums: Any, threshold: Any, inverted: Any, bits: Any) -> None:
 
 
 @compiled
+def real_to_bits(values: Any, bits: Any) -> None:
+    """bits[p] = values[p] ≥ 0, 64 to a word. values (P, C) float32."""
+    places, count = values.shape
+    for p in range(places):
+        for k in range(bits.shape[1]):
+            first = 64 * k
+            word = np.uint64(0)
+            for j in range(min(64, count - first)):
+                word |= np.uint64(values[p, first + j] >= np.float32(0)) << np.uint64(j)
+            bits[p, k] = word
+
+
+@compiled
+def normalize(x: Any, center: Any, scale: Any, shift: Any, out: Any) -> None:
+    """out[p, c] = (x[p, c] − center[c])·scale[c] + shift[c]. x (P, C) int32 or float32, center float32; the difference
+    is rounded to float32; scale and shift float64; product (exact) and sum in float64; out float32."""
+    places, channels = x.shape
+    for p in range(places):
+        for c in range(channels):
+            centered = np.float32(np.float32(x[p, c]) - center[c])
+            out[p, c] = np.float32(np.float64(centered) * scale[c] + shift[c])
+
+
+@compiled
 def pack(values: Any, words: Any) -> None:
     """words[p] = the bits of values[p] (0 or 1, uint8), 64 to a word, the first lowest."""
     places, count = values.shape

@@ -35,7 +35,7 @@ def operation_of(leaf: Leaf, x: Values) -> Operation | None:
             return Pad(before, after, top, bottom, left, right)
         case nn.PReLU():
             slope = module.weight.detach().float().cpu().numpy()
-            return Prelu(np.ascontiguousarray(np.broadcast_to(slope, x.shape[:1])))
+            return Prelu(np.array(np.broadcast_to(slope, x.shape[:1])))
         case _ if hasattr(module, "running_mean"):
             return _affine(module, x)
     return _activation(leaf)

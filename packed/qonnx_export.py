@@ -129,6 +129,9 @@ class _Graph:
                 self.node("Mul", along(scale))
                 self.node("Add", along(shift))
             case Activation("sign"):
+                if not self.quantized:  # real values can be 0, of which Sign gives 0
+                    self.node("Sign")
+                    self.node("Add", np.float32(0.5))
                 self.sign()
             case Activation("hardtanh"):
                 self.node("Clip", np.float32(-1), np.float32(1))

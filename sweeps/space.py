@@ -18,13 +18,13 @@ from omegaconf.errors import OmegaConfBaseException
 from optuna import Trial
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from configs.ranges import at_edge
 from configs.registry import METHODS
 from configs.settings import UserError, check, unknown
 
 from .settings import SPACES
 
 SCALES = ("log", "linear", "categorical")
-EDGE = 0.05  # of a range
 DIGITS = 3  # significant ones of a tuned number: finer differences tell nothing, and the file stays readable
 
 
@@ -38,14 +38,15 @@ class Space:
         return {name: _rounded(_suggested(trial, name, values), values) for name, values in self.tuned.items()}
 
     def near_edges(self, values: dict[str, Any]) -> list[str]:
-        """The settings whose value lies in the first or last EDGE of its range, on its scale: `lr=0.0998 of
+        """The settings whose value lies at an edge of its range (`configs/ranges.py`): `lr=0.0998 of
         [0.0001, 0.1]`. Better values may lie outside."""
         found = []
         for name, chosen in self.tuned.items():
-            if isinstance(chosen, FloatDistribution | IntDistribution):
-                place = _place(values[name], chosen)
-                if min(place, 1 - place) < EDGE:
-                    found.append(f"{name}={values[name]:g} of [{chosen.low:g}, {chosen.high:g}]")
+            if isinstance(chosen, CategoricalDistribution):
+                continue
+            assert isinstance(chosen, FloatDistribution | IntDistribution)
+            if at_edge(values[name], chosen.low, chosen.high, chosen.log):
+                found.append(f"{name}={values[name]:g} of [{chosen.low:g}, {chosen.high:g}]")
         return found
 
     def grid(self, trials: int) -> list[dict[str, Any]]:
@@ -136,14 +137,6 @@ def _suggested(trial: Trial, name: str, values: BaseDistribution) -> Any:
         return trial.suggest_int(name, values.low, values.high, log=values.log)
     assert isinstance(values, FloatDistribution)
     return trial.suggest_float(name, values.low, values.high, log=values.log)
-
-
-def _place(value: float, values: FloatDistribution | IntDistribution) -> float:
-    """Where in its range a value lies on its scale: 0 at the low end, 1 at the high one."""
-    low, high = float(values.low), float(values.high)
-    if values.log:
-        return math.log(value / low) / math.log(high / low)
-    return (value - low) / (high - low)
 
 
 def _rounded(value: Any, values: BaseDistribution) -> Any:

@@ -9,7 +9,9 @@ python -m sweeps.suite dataset=folder data_dir=… net=vgg net.width=32 methods=
 A method appears in every suite once it is registered. One without a search space runs with its defaults, and is shown
 as untuned. In replicate r the split and the search have seed r, the trials seed 1000 r, and the runs of what the search
 chose, which are tested, have seeds 1000 r + 1, 1000 r + 2, … What a search chose goes to
-configs/tuned/<suite>/<method>/r<r>.yaml, and a table of its trials to results/trials/.
+configs/tuned/<suite>/<method>/r<r>.yaml, and a table of its trials to results/trials/. A suite that is no file of
+configs/suite/, such as a question of your own, leaves configs/tuned/<label>/suite.yaml too, so that the tables know
+what it is to have.
 
 The same command, started again, does what is left; started several times at once, the processes share the work, each
 with a GPU of its own where there are several. `-m methods=[ste],[bop] hydra/launcher=joblib` (or `submitit_slurm`) goes
@@ -29,7 +31,9 @@ from configs.settings import UserError
 from training.command_line import command_line, job
 
 from .devices import own_gpu
-from .settings import SuiteConfig, given, register_schemas, resolve_sweep, settings_text
+from .settings import SuiteConfig, given, register_schemas, resolve_sweep, run_config, settings_text
+
+DESIGN = ("replicates", "trials", "runs", "configurations")
 
 
 @hydra.main(version_base="1.3", config_path=CONFIGS, config_name="suite")
@@ -39,6 +43,8 @@ def app(config: DictConfig) -> None:
     from .plan import table  # here, so that a mistyped word is refused before torch is loaded
     from .question import plan_question
     from .replicate import make_replicates
+    from .study import tuned_path
+    from .tuned import write_design
     from .workers import at_work, count_at_work
 
     with job():
@@ -61,6 +67,10 @@ def app(config: DictConfig) -> None:
         if settings.plan:
             print(table(replicates, title, count_at_work(workers)), flush=True)
             return
+        if settings.label not in suites():
+            names = list(dict.fromkeys(replicate.name for replicate in replicates))
+            design = {name: getattr(settings, name) for name in DESIGN} | {"methods": names}
+            write_design(tuned_path(settings, "suite.yaml"), run_config(settings), design)
         with at_work(workers), own_gpu(settings.device), keep_data():
             print(table(replicates, title, count_at_work(workers)), flush=True)
             while sum(

@@ -61,6 +61,17 @@ def write_tuned(path: Path, config: RunConfig, study: str, trials: int, about: l
     write_whole(path, f"# @package _global_\n{comment}" + "\n".join(parts))
 
 
+def write_design(path: Path, config: RunConfig, design: dict[str, Any]) -> None:
+    """Writes what a suite is to have, for one that is no file of configs/suite/: the analysis reads it as it reads
+    those. `design`: what a suite's file has beside the settings of its runs."""
+    settings = settings_without_seed(config)
+    settings = {name: value for name, value in settings.items() if name not in ("method", "split_seed")}
+    defaults = {
+        "defaults": [{f"override /{group}": getattr(config, group).name} for group in GROUPS if group != "method"]
+    }
+    write_whole(path, OmegaConf.to_yaml(OmegaConf.create(defaults | design | settings)))
+
+
 def tuned_by(path: Path) -> tuple[str, int]:
     """The study that a tuned file is of, and its trials; an empty name where there is no such file."""
     found = re.search(r"^# study (\S+), (\d+) trials$", path.read_text(), re.M) if path.exists() else None

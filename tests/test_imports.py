@@ -23,7 +23,8 @@ ALLOWED = {
     "training": {"configs", "results", "datamodules", "methods", "methods.binary", "methods.optim", "packed"},
     "run": {"configs", "training"},
     "sweeps": {"configs", "results", "training"},
-    "analysis": {"configs", "results"},
+    "analysis": {"configs", "results", "analysis.page"},
+    "analysis.page": {"configs", "results", "analysis"},
     "analysis.dashboard": {"configs", "results", "analysis", "training"},  # whose loggers it uploads by
 }
 ROOMS = sorted(ALLOWED, key=len, reverse=True)

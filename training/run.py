@@ -1,7 +1,5 @@
 """A run: its configuration, its id, and where its files are."""
 
-import hashlib
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -10,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from configs.schema import RunConfig, changed, first_difference, identity
+from configs.schema import RunConfig, changed, first_difference, identity, run_id
 from configs.settings import UserError
 from results.files import check_writable
 from results.record import FAILED, Record, load
@@ -28,10 +26,7 @@ class Run:
 
     @cached_property
     def id(self) -> str:
-        """`<dataset>-<net>-s<seed>-<hash>`: a name to read, and a hash of all that decides the outcome."""
-        text = json.dumps(changed(self.config), sort_keys=True, default=str)
-        digest = hashlib.sha256(text.encode()).hexdigest()[:10]
-        return f"{self.config.dataset.name}-{self.config.net.name}-s{self.config.seed}-{digest}"
+        return run_id(changed(self.config))
 
     @property
     def record_path(self) -> Path:

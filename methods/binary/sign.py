@@ -5,7 +5,7 @@ behave differently in training and evaluation; every layer of a net has its own.
 the layer computes in: under bf16 autocast a sign is made in bf16, where ±1 is exact, and no float copy is made.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -56,6 +56,26 @@ class StraightThrough(torch.autograd.Function):
         return grads[0], None
 
 
+class SlopeGradient(torch.autograd.Function):
+    """Forward: sign. Backward: `∂L/∂x = ∂L/∂a · slope(x, parameter)`, elementwise.
+
+    `parameter` is a 0-dimensional tensor without a gradient of its own, or None. (For every new Python number, a
+    compiled net would be compiled anew.)"""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, parameter: Tensor | None, slope: Callable[[Tensor, Any], Tensor], dtype: torch.dtype
+    ) -> Tensor:
+        ctx.save_for_backward(x, parameter)
+        ctx.slope = slope
+        return sign(x, dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+        x, parameter = ctx.saved_tensors
+        return (grads[0] * ctx.slope(x, parameter)).to(x.dtype), None, None, None
+
+
 class _HardTanhGradient(torch.autograd.Function):
     """Forward: (stochastic) sign. Backward: the gradient of hard tanh, `∂L/∂x = ∂L/∂a · 1{|x| ≤ 1}` (NaN passes it)."""
 
@@ -90,6 +110,10 @@ class Quantizer(nn.Module):
         """Elementwise, what `x` says of the weight on the scale of [−1, 1]; its sign is the weight. Here x itself."""
         return x
 
+    def mean_at(self, x: Tensor, index: Tensor) -> Tensor:
+        """`mean(x)` at the positions `index` of the flattened x."""
+        return self.mean(x.take(index))
+
 
 class WeightSign(Quantizer):
     """`w = sign(W)`; the gradient passes unmasked to W (BinaryNet, arXiv 1602.02830, alg. 1)."""
@@ -115,6 +139,18 @@ class ActivationSign(Quantizer):
 
     def quantize(self, x: Tensor) -> Tensor:
         return _HardTanhGradient.apply(x, compute_dtype(x), False)
+
+
+def approx_sign_slope(x: Tensor, _: None = None) -> Tensor:
+    """`max(0, 2 − 2|x|)`: the derivative of Bi-Real Net's ApproxSign, 2x − x|x| within ±1."""
+    return (2 - 2 * x.abs()).clamp_min(0)
+
+
+class ApproxSign(Quantizer):
+    """`a = sign(x)` with a triangle as its gradient, `max(0, 2 − 2|x|)` (Bi-Real Net 2018, arXiv 1808.00278)."""
+
+    def quantize(self, x: Tensor) -> Tensor:
+        return SlopeGradient.apply(x, None, approx_sign_slope, compute_dtype(x))
 
 
 class StochasticActivationSign(Quantizer):
@@ -146,6 +182,14 @@ class Activation(Quantizer):
 
     def quantize(self, x: Tensor) -> Tensor:
         return self.function(x)
+
+
+# what passes for ∂sign(x)/∂x: 1, the derivative of hard tanh 1{|x| ≤ 1}, or a triangle
+PSEUDO_GRADIENTS: dict[str, type[Quantizer]] = {
+    "identity": WeightSign,
+    "hardtanh": ActivationSign,
+    "approxsign": ApproxSign,
+}
 
 
 @contextmanager

@@ -9,7 +9,8 @@ from torch.optim import Optimizer
 
 
 class Composite(Optimizer):
-    """Steps `optimizers` in turn, then clips the latent weights of every group that has `clip`: `W ← clip(W, −c, c)`.
+    """Steps `optimizers` in turn. Then, in every group that has `center`, the mean over dimension 1 (input channels) is
+    subtracted from the weights, and in every group that has `clip`: `W ← clip(W, −c, c)`.
 
     `param_groups` are the inner optimizers' own, so schedules drive them; `state_dict` keeps every inner state. A
     parameter belongs to exactly one of them: ValueError where two share one."""
@@ -33,12 +34,15 @@ class Composite(Optimizer):
                 loss = closure()
         for optimizer in self.optimizers:
             optimizer.step()
-        self._clip()
+        self._limit()
         return loss
 
     @torch.no_grad()
-    def _clip(self) -> None:
+    def _limit(self) -> None:
         for group in self.param_groups:
+            if "center" in group:
+                for p in group["params"]:
+                    p.sub_(p.mean(1, keepdim=True))
             if "clip" in group:
                 for p in group["params"]:
                     p.clamp_(-group["clip"], group["clip"])
@@ -64,6 +68,13 @@ def _align(optimizer: Optimizer) -> None:
         for name, value in state.items():
             if isinstance(value, Tensor) and value.shape == p.shape and value.stride() != p.stride():
                 state[name] = torch.empty_like(p, dtype=value.dtype).copy_(value)
+
+
+def parts_without_decay(group: dict[str, Any]) -> list[dict[str, Any]]:
+    """The group in two: matrices and kernels, and without weight decay the vectors (biases, batch norm)."""
+    parts = [[p for p in group["params"] if p.dim() > 1], [p for p in group["params"] if p.dim() < 2]]
+    settings: list[dict[str, float]] = [{}, {"weight_decay": 0.0}]
+    return [group | {"params": params} | own for params, own in zip(parts, settings, strict=True) if params]
 
 
 def state_bytes_of(optimizer: Optimizer) -> dict[Tensor, int]:

@@ -3,6 +3,7 @@
 import math
 
 import pandas as pd
+import pytest
 
 from analysis.cells import cells_of, compared, net_of
 from tests.analysis.made_up import run
@@ -20,7 +21,7 @@ def test_a_cell_is_the_setting_with_most_seeds_then_least_validation_error():
     )
     (cell,) = cells_of(runs).to_dict("records")
     assert (cell["n"], cell["mean"], cell["sd"], cell["settings"]) == (3, 5.0, 1.0, 3)
-    assert cell["errors"].to_dict() == {0: 4.0, 1: 5.0, 2: 6.0}
+    assert set(cell["runs"]["setting"]) == {"bop chosen"}
     assert cell["net"] == "mlp 64×2"
 
 
@@ -47,4 +48,14 @@ def test_of_settings_with_equal_errors_the_first_counts():
     runs[0]["test.error"] = 7.0
     (cell,) = cells_of(pd.DataFrame(runs)).to_dict("records")
     assert set(cell["runs"]["setting"]) == {"bop a"}
-    assert cell["errors"].to_dict() == {0: 2.0, 1: 3.0}
+    assert (cell["n"], cell["mean"]) == (2, 2.5)
+
+
+def test_a_suite_is_one_cell_whose_values_are_those_of_its_replicates():
+    errors = {(1, 1001): 2.0, (1, 1002): 4.0, (2, 2001): 5.0, (2, 2002): 7.0}
+    suite = [run("bop", seed, e, setting="suite", replicate=r, failed=1) for (r, seed), e in errors.items()]
+    seeds = [run("bop", s, 1.0, setting="many seeds", replicate=None) for s in range(9)]
+    (cell,) = cells_of(pd.DataFrame(seeds + suite)).to_dict("records")
+    assert (cell["n"], cell["mean"], cell["settings"], cell["failed"]) == (2, 4.5, 2, 1)
+    assert cell["sd"] == pytest.approx(math.sqrt(4.5))  # of 3 and 6
+    assert len(cell["runs"]) == 4

@@ -25,6 +25,8 @@ PLOTTING = {"pandas", "scipy", "matplotlib", "seaborn"}
     [
         (["analysis", "--help"], TRAINING | PLOTTING | {"hydra"}),
         (["analysis", "--results", "nowhere"], TRAINING),
+        (["analysis", "method=bop"], TRAINING),
+        (["analysis", "method=bopp"], TRAINING | PLOTTING),
         (["analysis.dashboard", "--help"], TRAINING | PLOTTING | {"wandb", "wandb_workspaces"}),
         (["analysis.dashboard", "workspace", "--dry-run"], TRAINING | PLOTTING),
         (["analysis.dashboard", "upload", "--dry-run", "--method", "none"], TRAINING | PLOTTING),

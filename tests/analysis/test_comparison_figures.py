@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.cells import cells_of
-from analysis.comparison_figures import cell_curves, error_ratios, error_while_training, flip_rates, performance_profile
+from analysis.comparison_figures import cell_curves, error_while_training, flip_rates, in_order
+from analysis.plotting import colour, marker
+from configs.registry import METHODS
 from tests.analysis.made_up import run
 
 NET = ("MNIST", "mlp 64×2")
@@ -52,7 +54,7 @@ def test_the_legend_says_whose_activations_are_real():
     signs = run("bayesbinn", 0, 2.5, setting="signs", run_id="f", curves=lines)
     table = cells_of(pd.concat([runs(), pd.DataFrame([relu, signs])], ignore_index=True))
     legend = error_while_training(table, *NET).axes[1].get_legend()
-    expected = ["real", "bayesbinn (real activations)", "bayesbinn, activations ±1", "bop", "ste"]
+    expected = ["real", "ste", "bop", "bayesbinn (real activations)", "bayesbinn, activations ±1"]
     assert [entry.get_text() for entry in legend.get_texts()] == expected
 
 
@@ -62,51 +64,22 @@ def test_flips_leave_out_the_real_net_and_epochs_without_a_flip():
     assert drawn == {(0.02, 1e-4), (0.1, 1e-3)}
 
 
-def many():
-    errors = {
-        "A": {"ste": 2.0, "bop": 3.0, "pbop": 2.5},
-        "B": {"ste": 4.0, "bop": 2.0, "bop2nd": 2.0},
-        "C": {"ste": 1.0},
-    }
-    return pd.DataFrame(
-        [run(m, 0, e, label=data) for data, row in errors.items() for m, e in row.items()]
-        + [run("real", 0, 0.1, real=True, label="A")]
-    )
-
-
-def test_ratios_to_the_lowest_error_of_a_setting():
-    ratios = error_ratios(cells_of(many()))
-    assert list(ratios.columns) == ["A, mlp 64×2", "B, mlp 64×2"]  # three methods or more
-    expected = {"bop": [1.5, 1], "bop2nd": [np.nan, 1], "pbop": [1.25, np.nan], "ste": [1, 2]}
-    assert list(ratios.index) == list(expected)
-    np.testing.assert_allclose(ratios.to_numpy(), list(expected.values()))
-
-
-def test_a_setting_with_an_error_of_zero_has_no_ratios():
-    zero = [run(m, 0, e, label="Z") for m, e in (("ste", 0.0), ("bop", 1.0), ("pbop", 0.0))]
-    assert error_ratios(cells_of(pd.DataFrame(zero))).empty
-
-
 def test_without_diagnostics_there_are_no_flips():
     bare = runs()
     bare["curves"] = [{k: v for k, v in c.items() if k != "flip_rate"} for c in bare["curves"]]
     assert flip_rates(cells_of(bare), *NET) is None
 
 
-def test_a_profile_counts_missing_settings_as_unsolved():
-    (ax,) = performance_profile(cells_of(many())).axes
-
-    def solved(method, r):
-        (item,) = [item for item in ax.lines if item.get_label() == method]
-        x, y = item.get_xdata(), item.get_ydata()
-        return y[np.searchsorted(x, r, side="right") - 1]
-
-    assert [solved("ste", r) for r in (1.0, 1.9, 2.0)] == [0.5, 0.5, 1.0]
-    assert [solved("bop", r) for r in (1.0, 1.4, 1.5)] == [0.5, 0.5, 1.0]
-    assert [solved("bop2nd", r) for r in (1.0, 2.05)] == [0.5, 0.5]
-    assert [solved("pbop", r) for r in (1.0, 1.25)] == [0.0, 0.5]
+def test_each_method_has_the_colour_and_marker_of_all_figures():
+    (ax,) = flip_rates(cells_of(runs()), *NET).axes
+    shown = {(item.get_color(), item.get_marker()) for item in ax.lines if len(item.get_ydata())}
+    assert shown == {(colour(method), marker(method)) for method in ("ste", "bop")}
+    looks = [(colour(method), marker(method)) for method in METHODS]
+    assert len({shade for shade, _ in looks}) == len({shape for _, shape in looks}) == len(METHODS)
+    assert (colour("mine"), marker("mine")) not in looks
+    assert colour("bayesbinn, activations ±1") == colour("bayesbinn")
 
 
-def test_without_three_methods_on_a_setting_there_is_no_profile():
-    assert performance_profile(cells_of(runs())) is None
-    assert performance_profile(cells_of(pd.DataFrame())) is None
+def test_legends_are_in_the_order_of_the_registry():
+    keys = ["other", "ste", "bayesbinn, activations ±1", "real", "bayesbinn"]
+    assert in_order(keys) == ["real", "ste", "bayesbinn", "bayesbinn, activations ±1", "other"]

@@ -25,11 +25,12 @@ def committed(tmp_path) -> Path:
     return tmp_path / "results"
 
 
-def test_the_committed_tables_are_those_of_the_committed_records(committed, tmp_path):
+def test_the_committed_tables_and_the_page_are_those_of_the_committed_records(committed, tmp_path):
     assert main(["--results", str(committed), "--out", str(tmp_path), "--tables-only"]) == 0
     rebuilt = {p.name: p.read_bytes() for p in (tmp_path / "tables").iterdir()}
     assert rebuilt == {p.name: p.read_bytes() for p in (HERE / "tables").iterdir()}
     assert not (tmp_path / "figures").exists()
+    assert (tmp_path / "page" / "index.html").read_bytes() == (HERE / "page" / "index.html").read_bytes()
 
 
 @pytest.mark.slow
@@ -57,6 +58,7 @@ def test_figures_are_drawn_where_there_are_records(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "4 finished runs" in out
     assert "figure  performance_profile: no records of it yet" in out
+    assert "suite   digits: " in out
 
 
 def test_a_folder_without_published_figures_is_refused_in_one_line(tmp_path, capsys):

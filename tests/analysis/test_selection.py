@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from analysis.experiments import experiment_settings
-from analysis.selection import RESULTS, epochs_of, load_runs, main_setting, of_experiment, where
+from analysis.selection import RESULTS, epochs_of, load_failed, load_runs, main_setting, of_experiment, where
 from results.record import load
 
 
@@ -65,6 +65,25 @@ def test_a_setting_that_records_did_not_have_at_first_is_their_default(folder):
     after = load_runs(folder)
     same = {seed: after["setting"][i] == before[i] for i, seed in enumerate(after["seed"]) if i > 0}
     assert same == {1: True, 2: False}
+
+
+def test_the_replicates_of_a_suite_share_a_setting_whatever_their_search_chose(folder):
+    for i, path in enumerate(sorted((folder / "ste").glob("*.json")), start=1):
+        content = json.loads(path.read_text())
+        content["config"] |= {"split_seed": i, "seed": 1000 * i + 1}
+        content["config"]["method"] |= {"lr": 0.1 * i}
+        path.write_text(json.dumps(content))
+    runs = load_runs(folder)
+    assert runs["replicate"].tolist()[1:] == [1, 2]
+    assert math.isnan(runs["replicate"].iloc[0])  # of bop, which is no suite's
+    assert runs["setting"].nunique() == 2
+    assert runs["status"].unique().tolist() == ["done"]
+
+
+def test_failed_runs_have_rows_of_their_own(folder):
+    (path,) = (folder / "bop").glob("*.json")
+    path.rename(path.with_suffix(".failed.json"))
+    assert load_failed(folder)["run_id"].tolist() == [path.stem]
 
 
 def test_a_run_without_a_test_and_a_failed_one(folder):

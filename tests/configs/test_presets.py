@@ -73,8 +73,128 @@ BOP2ND_STUDY = KERAS | {
     "method.name": "bop2nd", "method.lr_schedule": "constant", "method.threshold": 1e-6, "method.gamma": 1e-7,
     "method.sigma": 1e-3, "method.correction": "unbiased", "epochs": 100, "batch_size": 100,
 }  # fmt: skip
+NORMALIZED = {
+    "dataset.augment": "crop_flip", "dataset.scaling": "constants", "dataset.mean": [0.485, 0.456, 0.406],
+    "dataset.sd": [0.229, 0.224, 0.225], "dataset.validation": 0, "select": "last",
+}  # fmt: skip
+SGD = {
+    "method.optimizer": "sgd", "method.momentum": 0.9, "method.clip": None, "method.decayed": "all",
+    "method.schedule_every": "epoch", "method.lr_schedule": "cosine", "method.lr_end": 0,
+}  # fmt: skip
+TODAY = SGD | NORMALIZED | {
+    "dataset.name": "cifar10", "net.norm_eps": 1e-5, "net.norm_factor": 0.1, "net.output_norm": False,
+    "loss": "cross_entropy",
+}  # fmt: skip
+VGG_SMALL = {"net.name": "vgg_small", "net.width": 128, "method.init": "kaiming_out"}
+RESNET20 = {"net.name": "resnet20", "net.width": 16, "method.init": "kaiming"}
+RESNET18 = {"net.name": "resnet18", "net.width": 64, "net.shortcut": "single"}
+IRNET = TODAY | {
+    "method.name": "irnet", "method.warmup": 0, "method.weight_decay": 1e-4, "method.nesterov": False,
+    "batch_size": 128, "method.steepness_end": 10, "method.steepness_schedule": "exponential",
+}  # fmt: skip
+WARM = {"method.lr": 0.1, "method.warmup": 4, "method.warmup_from": 1 / 5}
+RECU = TODAY | WARM | {
+    "method.name": "recu", "method.weight_decay": 5e-4, "method.quantile": 0.85, "method.quantile_end": 0.99,
+    "epochs": 600, "batch_size": 256, "net.nonlinearity": "hardtanh",
+}  # fmt: skip
+RESTE = TODAY | WARM | {
+    "method.name": "reste", "method.weight_decay": 1e-4, "method.root_end": 3, "epochs": 1000, "batch_size": 256,
+    "net.nonlinearity": "none", "net.relu_before_norm": True,
+}  # fmt: skip
+IMAGENET = NORMALIZED | {
+    "dataset.name": "imagenet", "dataset.size": 224, "dataset.resize": None, "dataset.scale": [0.08, 1],
+    "dataset.interpolation": "bilinear", "dataset.antialias": True, "dataset.classes": 1000, "loss": "cross_entropy",
+}  # fmt: skip
+TENSORFLOW = IMAGENET | {"dataset.interpolation": "bicubic", "dataset.antialias": False, "method.adam_eps": 1e-7}
+BIREAL = {
+    "net.name": "birealnet18", "net.width": 64, "net.norm_eps": 1e-3, "net.norm_factor": 0.2,
+    "net.nonlinearity": "none", "net.downsample": "average_conv", "net.shortcut": "double",
+    "method.activation_gradient": "approxsign",
+}  # fmt: skip
+XNOR = {
+    "net.name": "xnornet", "net.width": 96, "net.norm_eps": None, "net.norm_factor": 0.1, "net.norm_scale": True,
+    "method.activation_gradient": "hardtanh",
+}  # fmt: skip
+FLIPS = TENSORFLOW | {
+    "method.lr": 2.5e-3, "method.lr_end": 5e-6, "method.schedule_every": "step", "method.threshold": 1e-8,
+    "method.gamma": 1e-4, "batch_size": 1024, **{f"method.{name}_schedule": "linear" for name in ("lr", "gamma")},
+}  # fmt: skip
+BOP_IMAGENET = FLIPS | {"method.name": "bop", "method.gamma_end": 1e-6, "method.threshold_schedule": "constant"}
+BOP2ND_IMAGENET = FLIPS | {
+    "method.name": "bop2nd", "method.threshold_end": 1e-5, "method.gamma_end": 1e-9, "method.sigma": 1e-5,
+    "method.sigma_end": 1e-2, "method.correction": "biased",
+    **{f"method.{name}_schedule": "linear" for name in ("threshold", "sigma")},
+}  # fmt: skip
+LATENT_IMAGENET = {
+    "method.name": "ste", "method.optimizer": "adam", "method.glorot_scale": False, "method.warmup": 0,
+    "method.activation": "deterministic",
+}  # fmt: skip
+TWO_REAL = {"method.weight_decay": 2 * 5e-7}
+DOUBLE_R18 = BIREAL | {
+    "net.norm_eps": 1e-5, "net.norm_factor": 0.1, "net.downsample": "conv", "net.dense_norm": True,
+    "net.first_nonlinearity": True, "net.nonlinearity": "hardtanh",
+}  # fmt: skip
+del DOUBLE_R18["method.activation_gradient"]  # which these methods do not have
 
 PRESETS = {
+    "irnet_cifar10_vgg_small": IRNET | VGG_SMALL | {
+        "method.lr": 0.007, "epochs": 300, "method.steepness": 1e-1, "net.nonlinearity": "hardtanh",
+    },
+    "irnet_cifar10_resnet20": IRNET | RESNET20 | {
+        "method.lr": 0.1, "epochs": 400, "method.steepness": 1e-3, "net.nonlinearity": "hardtanh",
+        "net.shortcut": "double", "net.downsample": "subsample",
+    },
+    "irnet_imagenet": IRNET | IMAGENET | DOUBLE_R18 | {
+        "method.lr": 0.8, "method.warmup": round(2500 * 2048 / 1281167), "method.warmup_from": 0.2 / 0.8,
+        "method.lr_schedule": "milestones", "method.milestones": [31, 61, 91], "method.factors": [0.1, 0.01, 0.001],
+        "method.nesterov": True, "method.weight_decay": 1e-5, "method.init": "kaiming_out", "epochs": 100,
+        "batch_size": 32 * 64, "method.schedule_every": "step", "method.steepness": 0.1,
+    },
+    "recu_cifar10_vgg_small": RECU | VGG_SMALL,
+    "recu_cifar10_resnet20": RECU | RESNET20 | {"net.shortcut": "double", "net.downsample": "average"},
+    "recu_cifar10_resnet18": RECU | RESNET18 | {"net.downsample": "average", "method.init": "kaiming"},
+    "recu_imagenet": RECU | IMAGENET | DOUBLE_R18 | {
+        "method.weight_decay": 1e-4, "method.decayed": "weights", "epochs": 200, "batch_size": 512,
+        "dataset.scale": [0.08, 1.25], "method.init": "kaiming",
+    },
+    "reste_cifar10_vgg_small": RESTE | VGG_SMALL | {"net.pool_after_norm": True},
+    "reste_cifar10_resnet20": RESTE | RESNET20 | {"net.shortcut": "single", "net.downsample": "subsample"},
+    "reste_cifar10_resnet20_double": RESTE | RESNET20 | {"net.shortcut": "double", "net.downsample": "subsample"},
+    "reste_cifar10_resnet18": RESTE | RESNET18 | {
+        "net.downsample": "conv", "epochs": 2000, "batch_size": 96, "method.init": "pytorch",
+    },
+    "reste_imagenet": RESTE | IMAGENET | DOUBLE_R18 | {
+        "method.warmup": 0, "epochs": 250, "batch_size": 750, "dataset.scale": [0.08, 1.25], "net.nonlinearity": "none",
+        "net.first_nonlinearity": False, "method.init": "kaiming",
+    },
+    "bop_imagenet_xnornet": BOP_IMAGENET | XNOR | TWO_REAL | {"epochs": 100},
+    "bop_imagenet_birealnet18": BOP_IMAGENET | BIREAL | {"epochs": 300, "method.weight_decay": 0},
+    "bop2nd_imagenet_xnornet": BOP2ND_IMAGENET | XNOR | TWO_REAL | {"epochs": 100},
+    "bop2nd_imagenet_birealnet18": BOP2ND_IMAGENET | BIREAL | {"epochs": 150, "method.weight_decay": 0},
+    "birealnet_imagenet": IMAGENET | LATENT_IMAGENET | BIREAL | {
+        "net.norm_eps": 1e-5, "net.norm_factor": 0.1, "loss": "smoothed_cross_entropy", "method.init": "positive",
+        "method.clip": None, "method.weight_gradient": "birealnet", "method.lr": 1e-3, "method.lr_end": 0,
+        "method.lr_schedule": "linear", "method.schedule_every": "epoch_end", "method.weight_decay": 0, "epochs": 256,
+        "batch_size": 512, "method.adam_eps": 1e-8,
+    },
+    "birealnet_imagenet_zoo": TENSORFLOW | LATENT_IMAGENET | BIREAL | {
+        "method.init": "glorot_normal", "method.clip": 1, "method.weight_gradient": "hardtanh", "method.lr": 5e-3,
+        "method.lr_end": 0, "method.lr_schedule": "linear", "method.schedule_every": "step", "method.weight_decay": 0,
+        "epochs": 300, "batch_size": 512,
+    },
+    "xnornet_imagenet": IMAGENET | LATENT_IMAGENET | XNOR | {
+        "method.init": "kaiming", "method.clip": 1, "method.center": True, "method.weight_gradient": "xnor",
+        "method.lr": pytest.approx(0.1 * 1e-2), "method.lr_schedule": "milestones", "method.schedule_every": "epoch",
+        "method.milestones": [19, 30, 44, 53], "method.factors": pytest.approx([5e-3 / 1e-2, 1e-1, 5e-4 / 1e-2, 1e-2]),
+        "method.adam_eps": pytest.approx(1e-8 / 1e9), "method.weight_decay": 0, "epochs": 55, "batch_size": 800,
+    },
+    "xnornet_imagenet_zoo": TENSORFLOW | LATENT_IMAGENET | XNOR | TWO_REAL | {
+        "net.norm_scale": False, "method.init": "glorot", "method.clip": 1, "method.decayed": "weights",
+        "method.weight_gradient": "xnor_exact", "method.lr": 1e-3, "method.lr_schedule": "milestones",
+        "method.schedule_every": "epoch", "method.milestones": [e + 1 for e in (19, 30, 44, 53, 66, 76, 86)],
+        "method.factors": pytest.approx([0.5, 0.1, 0.1 * 0.5, 0.01, 0.01 * 0.5, 0.01 * 0.1, 0.001 * 0.1]),
+        "epochs": 100, "batch_size": 1200,
+    },
     "bayesbinn_mnist": BAYES | {
         "dataset.name": "mnist", "dataset.validation": 6000, "dataset.mean": [0.1307], "dataset.sd": [0.3081],
         "dataset.augment": "none", "method.alpha": 1e-4, "method.temperature": 1e-10, "method.data_scale": 1,
@@ -212,6 +332,18 @@ def test_rates_epoch_by_epoch():
     decay = composed("bop2nd_cifar10_decay")
     for name, start in (("lr", 1e-2), ("threshold", 1e-6), ("gamma", 1e-7), ("sigma", 1e-3)):
         assert rates(decay, name) == pytest.approx([start * 10.0 ** -(e // 100) for e in range(350)])
+    recu = composed("recu_cifar10_vgg_small")
+    warm = [0.1 * (e + 1) / 5 for e in range(5)]
+    falling = [0.05 * (1 + math.cos(math.pi * (e - 4) / (600 - 4))) for e in range(5, 600)]
+    assert rates(recu, "lr") == pytest.approx([*warm, *falling])
+    A = (0.99 - 0.85) / (math.e - 1)
+    assert rates(recu, "quantile") == pytest.approx([A * math.exp(e / 600) + 0.85 - A for e in range(600)])
+    irnet = composed("irnet_cifar10_resnet20")
+    assert rates(irnet, "lr") == pytest.approx([0.05 * (1 + math.cos(math.pi * e / 400)) for e in range(400)])
+    assert rates(irnet, "steepness") == pytest.approx([10 ** (-3 + 4 / 400 * e) for e in range(400)])
+    reste = composed("reste_cifar10_resnet20")
+    expected = [1 + (1 - math.cos(e / 1000 * math.pi * 0.5)) * (3 - 1) for e in range(1000)]
+    assert rates(reste, "root") == pytest.approx(expected)
     article = composed("binaryconnect_mnist_article")
     assert rates(article, "lr") == pytest.approx([3 * (0.1 / 3) ** (e / 1000) for e in range(1000)])
 

@@ -50,3 +50,27 @@ def test_a_threshold_in_units_of_the_root_of_gamma(fit):
     trainer = fit(method, torch.randn(20, 1, 8, 8), torch.arange(20) % 10, epochs=2, batch_size=10)
     assert method.threshold() == pytest.approx(0.5 * 0.004**0.5)
     assert trainer.optimizers[0].param_groups[0]["threshold"] == pytest.approx(0.5 * 0.004**0.5)
+
+
+@pytest.mark.parametrize("name", ["bop", "bop2nd"])
+def test_activations_can_have_the_gradient_of_bi_real_net(name):
+    config = METHODS[name].Config(activation_gradient="approxsign")
+    parts = METHODS[name](config, NETS["tiny"].Config(), (1, 8, 8), 10, "cross_entropy").parts()
+    x = torch.tensor([-2.0, -0.5, 0.0, 0.25], requires_grad=True)
+    parts.activation()(x).sum().backward()
+    assert x.grad.tolist() == [0, 1, 2, 1.5]
+
+
+@pytest.mark.parametrize("name", ["bop", "bop2nd"])
+def test_weight_decay_holds_for_real_weights_only(name, fit):
+    """Adam's: the first and the last layer have it; ±1 weights, batch norm and biases have none."""
+    torch.manual_seed(0)
+    settings = {"weight_decay": 0.5, "lr": 1e-3, "lr_schedule": "constant"}
+    net = NETS["vgg_small"].Config(width=4)
+    method = METHODS[name](METHODS[name].Config(**settings), net, (1, 8, 8), 10, "cross_entropy")
+    trainer = fit(method, torch.randn(20, 1, 8, 8), torch.arange(20) % 10, epochs=1)
+    binary = {id(layer.weight) for layer in binary_layers(method.net).values()}
+    decays = {id(p): g.get("weight_decay", 0.0) for g in trainer.optimizers[0].param_groups for p in g["params"]}
+    expected = {id(p): 0.5 if p.dim() > 1 and id(p) not in binary else 0.0 for p in method.net.parameters()}
+    assert decays == expected
+    assert sum(value > 0 for value in decays.values()) == 2

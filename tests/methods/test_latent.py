@@ -182,3 +182,137 @@ def test_masks_of_the_pseudo_gradients(role, kind):
 def test_the_stochastic_activation_has_one_gradient():
     with pytest.raises(UserError, match="stochastic has the gradient"):
         make("ste", activation="stochastic", activation_gradient="identity")
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_sgd_with_momentum_and_weight_decay(nesterov, fit):
+    """`v ← μv + g + λW`, `W ← W − lr·v`, or with Nesterov's form `W ← W − lr·(g + λW + μv)`; nothing is clipped."""
+    torch.manual_seed(0)
+    settings = {"optimizer": "sgd", "momentum": 0.9, "nesterov": nesterov, "weight_decay": 0.05, "clip": None}
+    method = make("ste", **settings, lr=0.3, lr_schedule="constant").double()
+    x, y, steps = torch.randn(20, 1, 8, 8).double(), torch.arange(20) % 10, Steps()
+    fit(method, x, y, epochs=6, precision="64-true", callbacks=[steps])
+    for layer in FAN_SUMS:
+        W, v = steps.weights[0][layer], 0.0
+        for t, g in enumerate(steps.gradients):
+            decayed = g[layer] + 0.05 * W
+            v = 0.9 * v + decayed
+            W = W - 0.3 * (decayed + 0.9 * v if nesterov else v)
+            np.testing.assert_allclose(steps.weights[t + 1][layer], W, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("decayed", ["all", "weights"])
+def test_what_weight_decay_holds_for(decayed, fit):
+    method = make("ste", optimizer="sgd", weight_decay=0.1, decayed=decayed, clip=None, lr=0.5, lr_schedule="constant")
+    named = dict(method.net.named_parameters())
+    for p in named.values():
+        p.requires_grad_()
+    before = {name: p.detach().clone() for name, p in named.items()}
+    gradients = {}
+
+    class Look(pl.Callback):
+        def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+            gradients.update({name: p.grad.clone() for name, p in named.items()})
+
+    fit(method, torch.randn(20, 1, 8, 8), torch.arange(20) % 10, epochs=1, callbacks=[Look()])
+    for name, p in named.items():
+        decay = 0.1 if decayed == "all" or p.dim() > 1 else 0.0
+        torch.testing.assert_close(p.detach(), before[name] - 0.5 * (gradients[name] + decay * before[name]))
+    assert {p.dim() for p in named.values()} >= {1, 2, 4}
+
+
+@pytest.mark.parametrize("every", ["step", "epoch"])
+def test_the_rate_warms_up_and_then_goes_by_its_schedule(every, fit, rates):
+    """Four epochs from a fifth, `lr·(e + 1)/5`, then a cosine over the others, `lr·(1 + cos(π(e − 4)/(E − 4)))/2`."""
+    method = make("ste", warmup=4, lr=0.2, schedule_every=every)
+    fit(method, torch.randn(20, 1, 8, 8), torch.arange(20) % 10, epochs=10, batch_size=10, callbacks=[rates])
+    for step, rate in enumerate(rates.seen):
+        e = step // 2 if every == "epoch" else step / 2
+        expected = 0.2 * (e + 1) / 5 if e < 4 else 0.1 * (1 + math.cos(math.pi * (e - 4) / 6))
+        assert rate == pytest.approx(expected, rel=1e-6)
+
+
+def test_milestones_count_from_the_start_also_after_a_warm_up():
+    method = make(
+        "ste", warmup=4, warmup_from=0.25, lr=0.8, lr_schedule="milestones", milestones=[31, 61], factors=[0.1, 0.01]
+    )
+    method.epochs = 100
+    rate = method.schedules()["lr"]
+    assert [rate(e / 100) for e in (0, 2, 4, 29.9, 30, 60)] == pytest.approx([0.2, 0.5, 0.8, 0.8, 0.08, 0.008])
+
+
+def test_a_run_that_is_all_warm_up_ends_at_the_rate():
+    method = make("ste", warmup=7, lr=0.5)
+    method.epochs = 5
+    rate = method.schedules()["lr"]
+    assert rate(0) == pytest.approx(0.1)
+    assert rate(0.999) == pytest.approx(0.5, rel=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("init", "variance"),
+    [("glorot_normal", lambda i, o: 2 / (i + o)), ("kaiming", lambda i, o: 2 / i), ("kaiming_out", lambda i, o: 2 / o)],
+)
+def test_normal_starts(init, variance):
+    torch.manual_seed(0)
+    net_config = NETS["tiny"].Config(width=64)
+    method = METHODS["ste"](METHODS["ste"].Config(init=init), net_config, (3, 8, 8), 10, "squared_hinge")
+    for layer, (fan_in, fan_out) in zip(
+        binary_layers(method.net).values(), [(27, 576), (256, 256), (256, 10)], strict=True
+    ):
+        n, expected = layer.weight.numel(), variance(fan_in, fan_out)
+        assert layer.weight.var().item() == pytest.approx(expected, rel=5 * math.sqrt(2 / n))
+        assert layer.weight.mean().abs().item() < 5 * math.sqrt(expected / n)
+
+
+def test_the_start_of_bi_real_nets_code_is_positive():
+    weights = [layer.weight for layer in binary_layers(make("ste", init="positive").net).values()]
+    assert all(0 <= w.min() < w.max() <= 1e-3 for w in weights)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "said"),
+    [
+        ("ste", {"momentum": 0.9}, r"method\.momentum and method\.nesterov belong to method\.optimizer=sgd"),
+        ("ste", {"optimizer": "sgd", "nesterov": True}, r"method\.nesterov=true needs method\.momentum above 0"),
+        (
+            "ste_shift",
+            {"weight_decay": 0.1},
+            r"method\.weight_decay belongs to method\.optimizer=adam \| adamax \| sgd",
+        ),
+        ("binaryconnect", {"weights": "stochastic", "weight_gradient": "xnor"}, "stochastic has the gradient"),
+    ],
+)
+def test_settings_that_another_makes_idle_are_refused(name, settings, said):
+    with pytest.raises(UserError, match=said):
+        make(name, **settings)
+
+
+@pytest.mark.parametrize("name", ["ste", "binaryconnect"])
+def test_the_gradient_of_xnor_net_reaches_the_layers(name):
+    torch.manual_seed(0)
+    method, plain = make(name, weight_gradient="xnor"), make(name)
+    plain.load_state_dict(method.state_dict())
+    x, y = torch.randn(20, 1, 8, 8), torch.arange(20) % 10
+    for each in (method, plain):
+        each.training_step((x, y), 0).backward()
+    for layer, reference in zip(binary_layers(method.net).values(), binary_layers(plain.net).values(), strict=True):
+        W, g = layer.weight.detach(), reference.weight.grad
+        alpha = W.abs().flatten(1).mean(1).view(-1, *[1] * (W.dim() - 1))
+        torch.testing.assert_close(layer.weight.grad, g * ((W.abs() < 1) + 1 / (alpha * W[0].numel())))
+
+
+def test_latent_weights_are_centred_over_input_channels_and_then_clipped(fit):
+    torch.manual_seed(0)
+    settings = {"center": True, "clip": 0.5, "optimizer": "sgd", "lr": 0.1, "lr_schedule": "constant"}
+    net = NETS["vgg_small"].Config(width=4)
+    method = METHODS["ste"](METHODS["ste"].Config(**settings), net, (3, 8, 8), 10, "cross_entropy").double()
+    steps = Steps()
+    x, y = torch.randn(20, 3, 8, 8).double(), torch.arange(20) % 10
+    fit(method, x, y, epochs=3, precision="64-true", callbacks=[steps])
+    for layer in binary_layers(method.net):
+        W = steps.weights[0][layer]
+        for t, g in enumerate(steps.gradients):
+            W = W - 0.1 * g[layer]
+            W = np.clip(W - W.mean(1, keepdims=True), -0.5, 0.5)
+            np.testing.assert_allclose(steps.weights[t + 1][layer], W, rtol=1e-9, atol=1e-12)

@@ -73,7 +73,7 @@ def make() -> Callable[..., Method]:
         **sizes: Any,
     ) -> Method:
         torch.manual_seed(seed)
-        config = NETS[net].Config(**(WIDTHS[net] | sizes))
+        config = NETS[net].Config(**(WIDTHS.get(net, {}) | sizes))
         made = METHODS[method](
             METHODS[method].Config(**(settings or {})), config, shape or SHAPES[net], 10, "cross_entropy"
         )

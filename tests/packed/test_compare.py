@@ -7,7 +7,7 @@ import torch
 
 from packed.compare import explain
 from packed.fold import fold
-from packed.operations import Threshold
+from packed.operations import Add, Norm, Threshold
 from tests.packed.conftest import SHAPES, scaled
 
 
@@ -36,3 +36,21 @@ def test_a_moved_threshold_is_found_in_its_layer(make, images):
         assert difference.signs > 0
         assert difference.margin > 0.01
     assert "signs of layer 7 differ" in str(found[0])
+
+
+def test_a_moved_shift_is_found_at_the_sign_behind_the_sum(make, images):
+    """In a net with shortcuts: batch norm of one branch gets another shift, and the sign of the sum is first to see."""
+    shape = (3, 8, 8)
+    trained = make("ste", "resnet20", shape=shape, outliers=False, width=3).net
+    net = fold(trained, shape, "symmetric")
+    index = [i for i, o in enumerate(net.operations) if isinstance(o, Add)][4]
+    norm = net.graph[index][0]
+    operations = list(net.operations)
+    assert isinstance(operations[norm], Norm)
+    operations[norm] = replace(operations[norm], shift=operations[norm].shift + np.float32(0.75))
+    x = images(shape, 40)
+    found = explain(trained, replace(net, operations=tuple(operations)), scaled(x, "symmetric"), x)
+    assert len(found) > 3
+    assert {difference.layer for difference in found} == {"13.branch.0"}
+    assert all(0 < difference.margin <= 0.76 for difference in found)
+    assert explain(trained, net, scaled(x, "symmetric"), x) == []

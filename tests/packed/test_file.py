@@ -118,8 +118,8 @@ def test_every_byte_of_the_header_is_looked_at(net):
 
 def test_another_version_or_format_is_told(net, path):
     content = path.read_bytes()
-    path.write_bytes(content.replace(b'"version":"1"', b'"version":"2"'))
-    assert "version 2 of the format, this program reads 1" in one_line(path)
+    path.write_bytes(content.replace(b'"version":"1"', b'"version":"3"'))
+    assert "version 3 of the format, this program reads 1 and 2" in one_line(path)
     path.write_bytes(save_tensors({"weight": np.zeros((2, 2), np.float32)}))
     assert "not a packed net" in one_line(path)
     path.write_bytes(b"PK\3\4" + bytes(4000))

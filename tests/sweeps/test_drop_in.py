@@ -30,14 +30,14 @@ def test_a_new_file_is_all_it_takes(tmp_path):
         else:
             shutil.copy(source, tmp_path / name)
     (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.S)
-    (tmp_path / "methods/approxsign.py").write_text(example)
+    (tmp_path / "methods/tanhsign.py").write_text(example)
     size = ["net.width=8", "net.depth=1", "epochs=1", "trials=1", "device=cpu", "compile=false"]
-    words = ["suite=digits", "methods=[ste,approxsign]", "replicates=1", "runs=2", *size]
+    words = ["suite=digits", "label=mine", "methods=[ste,tanhsign]", "replicates=2", "runs=1", *size]
     command = [sys.executable, "-c", COMMANDS, *words]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"^  approxsign +untuned +2/2 +done$", done.stdout, re.M)
-    (ranking,) = (tmp_path / "analysis/tables").glob("ranking_*.csv")
-    table = pd.read_csv(ranking)
-    assert set(table["method"]) == {"ste", "approxsign"}
-    assert table["n"].tolist() == [2, 2]
+    assert re.search(r"^  tanhsign +untuned +2/2 +done$", done.stdout, re.M)
+    table = pd.read_csv(tmp_path / "analysis/tables/suite_mine.csv").set_index("method")
+    assert set(table.index) == {"ste", "tanhsign"}
+    assert table["replicates"].tolist() == [2, 2]
+    assert table.loc["tanhsign", "95 % interval, all methods together"].count("to") == 1

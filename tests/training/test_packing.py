@@ -50,6 +50,23 @@ def test_the_packed_net_of_every_method_is_the_trained_one(method, configure, as
     assert record.packed["seconds"] > 0
 
 
+@pytest.mark.parametrize("net", ["vgg_small", "resnet20"])
+def test_the_packed_net_of_a_net_with_real_layers_is_the_trained_one(net, configure, assemble):
+    training = assemble(configure(f"net={net}", "net.width=4", "epochs=2", "limit_train=300"))
+    training.fit()
+    conclude(training)
+    record = load(training.run.record_path)
+    expected, labels, images = predictions(training, "test")
+    found = packed.engine(packed.load(training.run.packed_paths[0])).predict(images)
+    np.testing.assert_array_equal(found, expected)
+    assert record.packed["test"] == {
+        "error": pytest.approx(100 * (found != labels).mean(), rel=1e-6),
+        "images": len(labels),
+        "differ": 0,
+        "differences": [],
+    }
+
+
 @pytest.mark.parametrize(
     "scaling", ["binary", "unit", "standardize", "lcn", "[constants,mean,sd]"], ids=lambda s: s.strip("[").split(",")[0]
 )

@@ -46,6 +46,7 @@ class Diagnostics(pl.Callback):
         layers = binary_layers(pl_module.net)
         weights = {name: layer.weight for name, layer in layers.items()}
         self.mean = {name: layer.quantizer.mean for name, layer in layers.items()}
+        self.mean_at = {name: layer.quantizer.mean_at for name, layer in layers.items()}
         generator = torch.Generator().manual_seed(self.seed)
         device = next(iter(weights.values())).device
         self.sample = {name: _sample(w.numel(), generator).to(device) for name, w in weights.items()}
@@ -69,8 +70,7 @@ class Diagnostics(pl.Callback):
 
     def _positive(self) -> Tensor:
         """Which sampled weights are +1."""
-        sampled = (self.mean[name](w.detach().take(self.sample[name])) for name, w in self.weights.items())
-        return torch.cat([mean >= 0 for mean in sampled])
+        return torch.cat([self.mean_at[name](w.detach(), self.sample[name]) >= 0 for name, w in self.weights.items()])
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self.before = {name: self.mean[name](w.detach()) >= 0 for name, w in self.weights.items()}

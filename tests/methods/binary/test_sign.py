@@ -10,6 +10,7 @@ from torch import nn
 from methods.binary.sign import (
     Activation,
     ActivationSign,
+    ApproxSign,
     Identity,
     Quantizer,
     StochasticActivationSign,
@@ -32,6 +33,11 @@ def scalar_sign(x: float) -> float:
 
 def scalar_hard_tanh_gradient(x: float, upstream: float) -> float:
     return upstream if -1 <= x <= 1 else 0.0
+
+
+def scalar_approx_sign_gradient(x: float, upstream: float) -> float:
+    """The derivative of 2x + x² on [−1, 0) and of 2x − x² on [0, 1), 0 elsewhere."""
+    return upstream * (2 + 2 * x if -1 <= x < 0 else 2 - 2 * x if 0 <= x < 1 else 0.0)
 
 
 def forward_and_gradient(quantizer: Quantizer, dtype=torch.float32):
@@ -85,9 +91,20 @@ def test_the_gradient_of_hard_tanh_ends_exactly_at_one(dtype):
     assert x.grad.tolist() == [3, 3, 0, 3, 3, 0]
 
 
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_approx_sign_has_a_triangle_as_its_gradient(dtype, training):
+    x, a, gradient = forward_and_gradient(ApproxSign().train(training), dtype)
+    assert a.tolist() == [scalar_sign(v) for v in x.tolist()]
+    expected = [scalar_approx_sign_gradient(v, g) for v, g in zip(x.tolist(), UPSTREAM, strict=True)]
+    torch.testing.assert_close(gradient, torch.tensor(expected, dtype=dtype))
+
+
 @pytest.mark.parametrize("autocast", [False, True])
 @pytest.mark.parametrize(
-    "quantizer", [WeightSign, ActivationSign, StochasticWeightSign, StochasticActivationSign], ids=lambda q: q.__name__
+    "quantizer",
+    [WeightSign, ActivationSign, ApproxSign, StochasticWeightSign, StochasticActivationSign],
+    ids=lambda q: q.__name__,
 )
 def test_signs_and_their_gradients_keep_the_memory_format(quantizer, autocast):
     x = torch.randn(4, 3, 5, 2).to(memory_format=torch.channels_last).requires_grad_()

@@ -258,10 +258,12 @@ def resnet18(net, x, nonlinearity="hardtanh", shortcut="single", downsample="con
     return r.linear(r.norm(x.mean((2, 3)))), r
 
 
-def birealnet18(net, x):
-    r = Restated(net, "none")
-    x = F.max_pool2d(r.norm(r.conv(x, 2, 3)), 3, 2, 1)
-    return r.linear(blocks(r, x, (4, 8, 16, 32), 2, "double", "average_conv").mean((2, 3))), r
+def birealnet18(net, x, nonlinearity="none", downsample="average_conv", relu=False, dense_norm=False):
+    r = Restated(net, nonlinearity)
+    x = r.conv(x, 2, 3)
+    x = r.act(r.norm(torch.relu(x) if relu else x))
+    x = blocks(r, F.max_pool2d(x, 3, 2, 1), (4, 8, 16, 32), 2, "double", downsample, relu).mean((2, 3))
+    return r.linear(r.norm(x) if dense_norm else x), r
 
 
 def xnornet(net, x):
@@ -303,6 +305,20 @@ ORDERS = [
     ("resnet18", {"shortcut": "double", "downsample": "average"}, {"shortcut": "double", "downsample": "average"},
      resnet18, 16),
     ("birealnet18", {}, {}, birealnet18, 64),
+    (
+        "birealnet18",  # IR-Net, ReCU
+        {"nonlinearity": "hardtanh", "first_nonlinearity": True, "downsample": "conv", "dense_norm": True},
+        {"nonlinearity": "hardtanh", "downsample": "conv", "dense_norm": True},
+        birealnet18,
+        64,
+    ),
+    (
+        "birealnet18",  # ReSTE
+        {"relu_before_norm": True, "downsample": "conv", "dense_norm": True},
+        {"relu": True, "downsample": "conv", "dense_norm": True},
+        birealnet18,
+        64,
+    ),
     ("xnornet", {"width": 6, "dense": 10}, {}, xnornet, 68),
 ]  # fmt: skip
 

@@ -1,0 +1,63 @@
+"""What tables, figures and the page are made of: records, trials and published figures, and the suites they make up."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.cells import cells_of, net_of
+from analysis.selection import load_failed, load_runs
+from analysis.suites import SuiteRuns, load_suites, runs_of
+from analysis.trials import load_trials
+from analysis.verdict import Compared, compare
+from configs.schema import CONFIGS
+from configs.settings import UserError
+
+
+@dataclass(frozen=True)
+class Material:
+    """`runs` and `cells` have of the suites' runs those of complete suites."""
+
+    runs: pd.DataFrame
+    cells: pd.DataFrame
+    published: pd.DataFrame
+    suites: list[SuiteRuns]
+    trials: dict[str, pd.DataFrame]  # label of a complete suite → its trials
+
+    @cached_property
+    def complete(self) -> list[SuiteRuns]:
+        return [found for found in self.suites if found.complete]
+
+    @cached_property
+    def comparisons(self) -> dict[str, list[Compared]]:
+        """Label of a complete suite → its methods."""
+        return {found.suite.label: compare(found) for found in self.complete}
+
+    @cached_property
+    def covered(self) -> set[tuple[str, str]]:
+        """Data sets and nets of complete suites, which have a table of their own."""
+        firsts = [found.table[found.table["status"] == "done"].iloc[0] for found in self.complete]
+        return {(first["label"], net_of(first)) for first in firsts}
+
+
+def gather(results: Path, configs: Path = Path(CONFIGS), tuned: Path | None = None) -> Material:
+    """Reads results/runs, results/trials, results/published.csv, and which runs make up the suites.
+
+    UserError where `results` is no results folder, or a file of it cannot be read."""
+    if not (results / "published.csv").is_file():
+        raise UserError(f"{results} has no published.csv, so it is no results folder")
+    runs, failed = load_runs(results / "runs"), load_failed(results / "runs")
+    finished = runs[runs["status"] == "done"] if len(runs) else runs
+    ended = pd.concat([table for table in (finished, failed) if len(table)] or [runs], ignore_index=True)
+    suites = [runs_of(suite, ended) for suite in load_suites(configs, tuned)]
+    complete = [found for found in suites if found.complete]
+    if len(runs):
+        ids = {run_id for found in complete for run_id in found.table["run_id"]}
+        runs = runs[runs["replicate"].isna() | runs["run_id"].isin(ids)]
+    trials = {
+        found.suite.label: load_trials(results / "trials", found.suite.label, found.methods)
+        for found in complete
+        if not found.suite.configurations
+    }
+    return Material(runs, cells_of(runs), pd.read_csv(results / "published.csv"), suites, trials)

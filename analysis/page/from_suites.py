@@ -1,0 +1,61 @@
+"""The verdict of complete suites → the rows of the page."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from analysis.aggregate import profile
+from analysis.overall import overall, scores
+from analysis.page.rows import Cell, Curve, Overall, Setting, around
+from analysis.page.thin import POINTS, digits
+from analysis.suites import CONTROL, SuiteRuns
+from analysis.trials import best_found
+from analysis.verdict import Compared
+
+
+def with_verdict(setting: Setting, label: str, rows: Sequence[Compared], trials: pd.DataFrame | None) -> Setting:
+    """The setting as the complete suite `label`: its methods' errors are those of replicates, their differences to the
+    control have simultaneous intervals. Cells that are not the suite's stay as they are.
+
+    trials: of the suite's searches, None where it has none of its own."""
+    found = best_found(trials) if trials is not None and len(trials) else pd.DataFrame(columns=["method"])
+    by_method = {row.method: row for row in rows}
+    cells = [_compared(cell, by_method[cell.key], found) if cell.key in by_method else cell for cell in setting.cells]
+    order = {row.method: place for place, row in enumerate(rows)}
+    cells.sort(key=lambda cell: order.get(cell.key, len(order)))
+    return replace(setting, cells=cells, suite=label, complete=True)
+
+
+def _compared(cell: Cell, row: Compared, found: pd.DataFrame) -> Cell:
+    own = found[found["method"] == cell.key]
+    return replace(
+        cell,
+        error=around(row.error.mean, row.error.half_width),
+        count=row.error.n,
+        unit="replicates",
+        failed=row.failed,
+        difference=around(row.difference.difference, row.difference.half_width) if row.difference else None,
+        word=row.verdict if row.difference else "",
+        search_curve=Curve(own["trial"].tolist(), [digits(v) for v in own["error"]]) if len(own) else None,
+    )
+
+
+def overall_rows(suites: Sequence[SuiteRuns]) -> list[Overall]:
+    """Competitors over the complete settings that they have; a profile's x are POINTS ratios from the lowest on."""
+    values = scores(suites)
+    if CONTROL not in values:
+        return []
+    control = values[CONTROL]
+    every = np.concatenate([x / control[name].mean() for own in values.values() for name, x in own.items()])
+    at = np.linspace(0.98 * every.min(), 1.02 * every.max(), POINTS)
+    return [
+        Overall(
+            row.method,
+            row.score,
+            row.improves,
+            [(digits(r), digits(s)) for r, s in zip(at, profile(values[row.method], control, at), strict=True)],
+        )
+        for row in overall(values)
+    ]

@@ -1,0 +1,125 @@
+"""Puts the page together: template, style, script, data and the parts made by the other files."""
+
+import re
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from string import Template
+
+from analysis.page.answer import answer, sense
+from analysis.page.charts import curves, intervals
+from analysis.page.colours import stylesheet
+from analysis.page.data import data
+from analysis.page.glyphs import marks
+from analysis.page.rows import Cell, Content, Curve, Setting
+from analysis.page.svg import short, slug
+from analysis.page.table import table
+from analysis.plotting import colour
+
+HERE = Path(__file__).parent
+
+
+def page(content: Content) -> str:
+    """The whole page; the same content gives the same text."""
+    methods = sorted({cell.method for setting in content.settings for cell in setting.cells})
+    template = Template((HERE / "template.html").read_text())
+    return template.substitute(
+        css=_compact((HERE / "page.css").read_text()),
+        colours=stylesheet({name: colour(name) for name in methods}),
+        marks=marks(methods),
+        lead=_lead(content),
+        control=escape(content.control),
+        answer=answer(content),
+        table_note=_table_note(content),
+        table=table(content),
+        charts=charts(content),
+        methods=_methods(content),
+        how=(HERE / "how.html").read_text(),
+        data=data(content),
+        js=(HERE / "page.js").read_text(),
+    )
+
+
+def _lead(content: Content) -> str:
+    methods = len({cell.method for setting in content.settings for cell in setting.cells})
+    return (
+        f"A binarized network computes with weights and activations of ±1. Here {methods} methods that train such "
+        f"networks are compared on the same nets, data and budget: {content.runs} runs in {len(content.settings)} "
+        "settings, each with a record."
+    )
+
+
+def _table_note(content: Content) -> str:
+    tested = any(cell.difference for setting in content.settings for cell in setting.cells)
+    against = "" if tested else f" No setting is complete, so the column “Against {escape(content.control)}” is empty."
+    return (
+        "Each row is a method in one setting. Open a row for its configuration, its records and the published figures."
+        f"{against} A command makes the first run of its row again; open the row for the others."
+    )
+
+
+def charts(content: Content) -> str:
+    keys = sorted({cell.key for setting in content.settings for cell in setting.cells})
+    chips = "".join(
+        f'<button type="button" class="chip" aria-pressed="false" data-key="{escape(key)}">'
+        f'<i class="dot {slug(key)}"></i>{escape(short(key))}</button>'
+        for key in keys
+    )
+    head = f'<div class="chips" role="group" aria-label="Methods to point out in the charts" hidden>{chips}</div>'
+    return head + "".join(_setting(i, setting, content.control) for i, setting in enumerate(content.settings))
+
+
+def _setting(number: int, setting: Setting, control: str) -> str:
+    """One setting: differences where it is complete, else errors; curves, flips, searches where there are any."""
+    name = f"s{number}"
+    cells = {cell.key: cell for cell in setting.cells}
+    tested = sorted((c for c in setting.cells if c.difference), key=lambda c: c.difference.value if c.difference else 0)
+    shown = []
+    if tested:  # the table has the errors themselves
+        rows = [(c.key, c.difference, sense(c)) for c in tested if c.difference]
+        shown.append(intervals(f"{name}d", f"Difference to {control}", rows, "points of test error", baseline=0))
+    else:
+        rows = [(c.key, c.error, "" if c.competitor else "(real)") for c in setting.cells if c.count]
+        shown += [] if not rows else [intervals(f"{name}e", "Test error", rows, "test error, %")]
+    error = {key: cell.error_curve for key, cell in cells.items() if cell.error_curve}
+    if error:
+        shown.append(curves(f"{name}v", "Validation error while training", error, "epoch", "validation error, %"))
+    flips = {key: cell.flip_curve for key, cell in cells.items() if cell.flip_curve and _positive(cell.flip_curve)}
+    if flips:
+        title = "How often weights flip"
+        shown.append(curves(f"{name}f", title, flips, "epoch", "flips per weight and step"))
+    search = {key: cell.search_curve for key, cell in cells.items() if cell.search_curve}
+    if search:
+        title = "What a search finds, by its length"
+        shown.append(curves(f"{name}t", title, search, "trials", "lowest validation error so far, %"))
+    said = "complete" if setting.complete else setting.progress or "described, not tested"
+    return (
+        f'<details id="{name}"><summary><span>{escape(setting.title)}</span> '
+        f"<small>{_sizes(setting.cells)}; {escape(said)}</small></summary>"
+        f'<div class="charts">{"".join(shown)}</div></details>'
+    )
+
+
+def _positive(curve: Curve) -> bool:
+    return any(value > 0 for value in curve.mean)
+
+
+def _sizes(cells: Sequence[Cell]) -> str:
+    methods, runs = len(cells), sum(len(cell.runs) for cell in cells)
+    return f"{methods} method{'s' * (methods > 1)}, {runs} run{'s' * (runs > 1)}"
+
+
+def _methods(content: Content) -> str:
+    """What each method is, beside its colour."""
+    used = {cell.method for setting in content.settings for cell in setting.cells}
+    rows = [
+        f'<dt><i class="dot {slug(name)}"></i>{escape(name)}</dt><dd>{escape(line)}</dd>'
+        for name, line in content.methods.items()
+        if name in used
+    ]
+    return f"<dl>{''.join(rows)}</dl>"
+
+
+def _compact(css: str) -> str:
+    """Without comments, indentation and line breaks."""
+    return re.sub(r"\s+", " ", re.sub(r"/\*.*?\*/", "", css, flags=re.S)).strip()

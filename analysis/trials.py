@@ -1,0 +1,57 @@
+"""What the searches of a suite found: the best validation error against trials, and how much depends on the
+settings."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from analysis.statistics import share_near_best
+from configs.settings import UserError
+
+
+def load_trials(folder: Path, suite: str, methods: Sequence[str]) -> pd.DataFrame:
+    """A row for each trial in <folder>/<suite>/<method>/r<replicate>.csv: `method`, `replicate`, `trial` from 1,
+    `state`, and `error`, the validation error in %, NaN where the trial failed. UserError, naming the file, where one
+    is no such table."""
+    rows = []
+    for path in sorted(folder.glob(f"{suite}/*/r*.csv")):
+        if path.parent.name not in methods:
+            continue
+        try:
+            table = pd.read_csv(path)
+            rows.append(
+                pd.DataFrame(
+                    {
+                        "method": path.parent.name,
+                        "replicate": int(path.stem[1:]),
+                        "trial": table["trial"] + 1,
+                        "state": table["state"],
+                        "error": table["validation_error"].astype(float),
+                    }
+                )
+            )
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(f"{path} is not a readable table of trials: {error}") from error
+    columns = ["method", "replicate", "trial", "state", "error"]
+    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=columns)
+
+
+def best_found(trials: pd.DataFrame) -> pd.DataFrame:
+    """`method`, `trial` t, and `error`: the lowest validation error of the first t trials of a search, mean over the
+    replicates. A failed trial finds nothing; no row where a replicate has nothing by then, or has fewer trials."""
+    if trials.empty:
+        return pd.DataFrame(columns=["method", "trial", "error"])
+    wide = trials.pivot_table(index=["method", "replicate"], columns="trial", values="error", dropna=False)
+    wide = wide.reindex(pd.MultiIndex.from_frame(trials[["method", "replicate"]].drop_duplicates()))
+    best = wide.astype(float).fillna(np.inf).cummin(axis=1).groupby(level="method").mean()
+    long = best.melt(ignore_index=False, value_name="error").reset_index().sort_values(["method", "trial"])
+    return long[np.isfinite(long["error"])].reset_index(drop=True)
+
+
+def sensitivity(trials: pd.DataFrame, points: float = 1.0) -> pd.Series:
+    """Method → share of the trials within `points` of the lowest validation error of their search, mean over the
+    replicates. A failed trial is not within."""
+    shares = trials.groupby(["method", "replicate"])["error"].apply(share_near_best, points=points)
+    return shares.groupby(level="method").mean()

@@ -1,0 +1,18 @@
+"""Where in its range a tuned number lies, and when that is at an edge, so that better values may lie outside."""
+
+import math
+
+EDGE = 0.05  # of a range, on its scale
+
+
+def place(value: float, low: float, high: float, log: bool) -> float:
+    """0 at the low end, 1 at the high one, on a linear or logarithmic scale."""
+    if log:
+        return math.log(value / low) / math.log(high / low)
+    return (value - low) / (high - low)
+
+
+def at_edge(value: float, low: float, high: float, log: bool) -> bool:
+    """Whether the value lies in the first or last EDGE of its range."""
+    share = place(value, low, high, log)
+    return min(share, 1 - share) < EDGE

@@ -1,0 +1,86 @@
+"""Methods over settings: definitions restated value by value, and what the bootstrap gives."""
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from analysis.aggregate import interquartile_mean, probability_of_improvement, profile, weighted_middle
+
+CONTROL = {"a": np.array([2.0, 4.0, 3.0]), "b": np.array([10.0, 10.0, 12.0, 8.0, 11.0, 9.0])}
+OWN = {"a": np.array([3.0, 1.5, 4.5]), "b": np.array([10.0, 7.0, 13.0, 9.0, 8.0, 20.0])}
+
+
+def test_with_equal_numbers_it_is_the_trimmed_mean():
+    generator = np.random.default_rng(0)
+    for n in (4, 8, 24):
+        x = generator.lognormal(size=n)
+        assert weighted_middle(x, np.ones(n)) == pytest.approx(stats.trim_mean(x, 0.25))
+
+
+def test_scores_at_the_borders_count_in_part():
+    # of 3 equal weights the middle half is 1/12 of the first, all of the second, 1/12 of the third
+    assert weighted_middle(np.array([5.0, 1.0, 2.0]), np.ones(3)) == pytest.approx((1 / 12 + 2 / 3 + 5 / 12) / 0.5)
+    # a weight of 0.7 holds all but what is below 0.7
+    assert weighted_middle(np.array([1.0, 4.0]), np.array([7.0, 3.0])) == pytest.approx((0.45 * 1 + 0.05 * 4) / 0.5)
+
+
+def test_every_setting_has_the_same_weight():
+    found = interquartile_mean(OWN, CONTROL)
+    scores = sorted([(x / 3, 1 / 3) for x in OWN["a"]] + [(x / 10, 1 / 6) for x in OWN["b"]])
+    total, lower = 0.0, 0.0
+    for value, weight in scores:
+        upper = lower + weight / 2
+        total += value * max(0.0, min(upper, 0.75) - max(lower, 0.25))
+        lower = upper
+    assert found.value == pytest.approx(total / 0.5)
+    assert found.low < found.value < found.high
+
+
+def test_the_probability_of_improvement_counts_pairs_and_half_of_ties():
+    pairs = {s: [(x < y) + 0.5 * (x == y) for x, y in itertools.product(OWN[s], CONTROL[s])] for s in OWN}
+    expected = np.mean([np.mean(p) for p in pairs.values()])
+    found = probability_of_improvement(OWN, CONTROL)
+    assert found.value == pytest.approx(expected)
+    u = stats.mannwhitneyu(CONTROL["b"], OWN["b"]).statistic / 36
+    assert np.mean(pairs["b"]) == pytest.approx(u)
+    assert probability_of_improvement(CONTROL, dict(CONTROL)).value == pytest.approx(0.5)
+    never = probability_of_improvement({"a": np.array([5.0, 6.0])}, CONTROL)
+    assert (never.value, never.low, never.high) == (0, 0, 0)
+
+
+def test_settings_that_a_method_lacks_do_not_count():
+    only = {"a": OWN["a"]}
+    assert interquartile_mean(only, CONTROL).value == pytest.approx(weighted_middle(OWN["a"] / 3, np.ones(3)))
+    assert profile(only, CONTROL, np.array([0.5, 1.0])).tolist() == pytest.approx([1 / 3, 2 / 3])
+
+
+def test_the_profile_is_the_share_of_replicates_within_a_factor():
+    at = np.array([0.49, 0.5, 0.7, 1.0, 2.0])
+    expected = [np.mean([np.mean(OWN[s] / CONTROL[s].mean() <= t) for s in OWN]) for t in at]
+    assert profile(OWN, CONTROL, at).tolist() == pytest.approx(expected)
+    assert expected[0] == 0
+    assert expected[-1] == 1
+
+
+def test_the_intervals_are_those_of_a_stratified_bootstrap():
+    generator = np.random.default_rng(5)
+    values = []
+    for _ in range(4000):
+        drawn = [{s: generator.choice(x, len(x)) for s, x in own.items()} for own in (OWN, CONTROL)]
+        scores = np.concatenate([drawn[0][s] / drawn[1][s].mean() for s in OWN])
+        values.append(weighted_middle(scores, np.repeat([1 / 3, 1 / 6], [3, 6])))
+    found = interquartile_mean(OWN, CONTROL)
+    assert [found.low, found.high] == pytest.approx(np.quantile(values, [0.025, 0.975]), abs=0.03)
+    assert found == interquartile_mean(OWN, CONTROL)
+
+
+def test_the_control_itself_and_a_single_replicate():
+    own = interquartile_mean(CONTROL, CONTROL)
+    scores = np.concatenate([CONTROL[s] / CONTROL[s].mean() for s in CONTROL])
+    assert own.value == pytest.approx(weighted_middle(scores, np.repeat([1 / 3, 1 / 6], [3, 6])))
+    assert 0.8 < own.low < own.value < own.high < 1.2
+    single = interquartile_mean({"a": np.array([1.5])}, CONTROL)
+    assert single.value == pytest.approx(0.5)
+    assert np.isnan([single.low, single.high]).all()
