@@ -63,7 +63,10 @@ def place_of(config: RunConfig) -> Place:
     if TorchElasticEnvironment.detect():
         name, environment = "torchrun", TorchElasticEnvironment()
     elif os.environ.get("SLURM_NTASKS", "1") != "1" and SLURMEnvironment.detect():
-        name, environment = "Slurm", SLURMEnvironment(auto_requeue=False)
+        try:
+            name, environment = "Slurm", SLURMEnvironment(auto_requeue=False)
+        except RuntimeError as error:
+            raise UserError(" ".join(str(error).split())) from error
     elif config.num_nodes == 1:
         return Place(count=count)
     else:

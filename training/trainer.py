@@ -179,9 +179,10 @@ def _hardware(config: RunConfig, device: torch.device) -> dict[str, Any]:
 
 def _check_shares(data: DataModule, place: Place) -> None:
     """UserError where a process would have nothing to do."""
-    for split, size in data.sizes.items():
-        if size and size < 2 * place.count:
-            raise UserError(f"{size} {split} examples are too few for {place.count} processes")
+    for split, least in (("train", 2 * place.count), ("validation", place.count)):
+        size = data.sizes[split]
+        if size and size < least:
+            raise UserError(f"{size} {split} examples are too few for {place.count} processes: {least} are needed")
 
 
 def _synchronize(config: RunConfig, method: Method) -> None:
