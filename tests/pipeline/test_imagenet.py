@@ -1,4 +1,4 @@
-"""ImageNet's path, from image files in its layout to a record with a packed net, with the nets that papers train on it."""
+"""ImageNet's path, from image files in its layout to a record with a packed net, with the nets of the literature."""
 
 import numpy as np
 import pytest
