@@ -86,7 +86,7 @@ def state_of(net: torch.nn.Module, optimizer: Any) -> dict[str, Tensor]:
 def hash_of(tensor: Tensor) -> str:
     """Of its values, bit by bit, whatever its memory format."""
     content: Any = tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy()
-    return hashlib.blake2b(content, digest_size=8).hexdigest()
+    return hashlib.sha256(content).hexdigest()
 
 
 def different(own: dict[str, str]) -> str | None:

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from datamodules.batches import CROP_PADDING, EVALUATION_BATCH, Batches
+from datamodules.loader import Share
 
 DEVICES = ["cpu"] + ["cuda"] * torch.cuda.is_available()
 
@@ -136,3 +137,30 @@ def test_images_may_lie_in_memory_in_any_order():
     batches = Batches(images, labels, 8, lambda x: x.float(), seed=0)
     x, y = collect(batches)
     assert torch.equal(x, images[y].float())
+
+
+@pytest.mark.parametrize("processes", [2, 3, 4])
+@pytest.mark.parametrize("count", [24, 25, 27, 29, 31])
+def test_processes_share_each_batch_and_together_have_the_one_that_one_process_has(processes, count):
+    whole, _ = make(count, batch_size=12, augment="crop_flip")
+    parts = [list(whole.shared(Share(rank, processes))) for rank in range(processes)]
+    last = count % 12
+    assert [len(part) for part in parts] == [2 + (last >= 2 * processes)] * processes
+    for k, (xs, (x, y)) in enumerate(zip(zip(*parts, strict=True), whole, strict=False)):
+        assert torch.equal(torch.cat([x for x, _ in xs]), x)
+        assert torch.equal(torch.cat([y for _, y in xs]), y)
+        sizes = [len(y) for _, y in xs]
+        assert sum(sizes) == whole.whole_size(k)
+        assert max(sizes) - min(sizes) <= 1
+        assert min(sizes) >= 2
+
+
+@pytest.mark.parametrize("processes", [2, 3, 5])
+def test_processes_share_an_evaluated_set_without_repeating_an_example(processes):
+    whole, images = make(23, batch_size=4, seed=None)
+    parts = [whole.shared(Share(rank, processes)) for rank in range(processes)]
+    collected = [collect(part) for part in parts]
+    assert torch.equal(torch.cat([x for x, _ in collected]), images.float())
+    assert torch.cat([y for _, y in collected]).tolist() == list(range(23))
+    assert [len(part) for part in parts] == [len(list(part)) for part in parts]
+    assert [y.tolist() for _, y in parts[0].whole()] == [y.tolist() for _, y in whole]

@@ -28,6 +28,9 @@ FREE_OF_DRAWS = {
     "bnnplus": [],
     "bop": FLIPPING,
     "bop2nd": ["method.gamma=0.01", "method.threshold=0.1"],
+    "irnet": [],
+    "recu": [],
+    "reste": [],
     "bernoulli": [],
 }
 
