@@ -16,6 +16,7 @@ from .operations import (
     SUMS,
     Activation,
     Add,
+    Average,
     Conv,
     Dense,
     Flatten,
@@ -77,8 +78,10 @@ def _step(operation: Operation, before: Values, behind: Values) -> Step:
         return _byte_product(operation, before, behind)
     if isinstance(operation, Threshold):
         return _threshold(operation, behind)
-    if isinstance(operation, Pool) and before.kind == SUMS:
+    if isinstance(operation, Pool) and before.kind in (SUMS, REAL):
         return _pool(operation, behind)
+    if isinstance(operation, Average):
+        return _average(operation, behind)
     if isinstance(operation, Norm):
         return _norm(operation)
     if isinstance(operation, Activation) and operation.function == "sign":
@@ -181,6 +184,15 @@ def _threshold(operation: Threshold, behind: Values) -> Step:
     return run
 
 
+def _average(operation: Average, behind: Values) -> Step:
+    def run(x: np.ndarray) -> np.ndarray:
+        out = np.empty((len(x), *_channels_last(behind.shape)), np.float32)
+        kernels.average(x, operation.rows, operation.columns, out)
+        return out
+
+    return run
+
+
 def _norm(operation: Norm) -> Step:
     scale, shift = (values.astype(np.float64) for values in (operation.scale, operation.shift))
 
@@ -206,7 +218,7 @@ def _sign(behind: Values) -> Step:
 
 def _pool(operation: Pool, behind: Values) -> Step:
     def run(x: np.ndarray) -> np.ndarray:
-        out = np.empty((len(x), *_channels_last(behind.shape)), np.int32)
+        out = np.empty((len(x), *_channels_last(behind.shape)), x.dtype)
         kernels.largest(x, operation.size, operation.step, operation.padding, out)
         return out
 

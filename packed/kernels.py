@@ -231,3 +231,27 @@ def largest(sums: Any, size: int, stride: int, padding: int, out: Any) -> None:
                     for column in range(first_column, min(width, j * stride - padding + size)):
                         for c in range(channels):
                             out[n, i, j, c] = max(out[n, i, j, c], sums[n, row, column, c])
+
+
+@compiled
+def average(x: Any, window_rows: int, window_columns: int, out: Any) -> None:
+    """Means of maps (N, h, w, C) float32 to out (N, ⌈h/rows⌉, ⌈w/columns⌉, C), of what lies inside of each window. Sums
+    in float64, of each column of a window first."""
+    images, height, width, channels = x.shape
+    column_sum, total = np.empty(channels, np.float64), np.empty(channels, np.float64)
+    for n in range(images):
+        for i in range(out.shape[1]):
+            last_row = min(height, (i + 1) * window_rows)
+            for j in range(out.shape[2]):
+                last_column = min(width, (j + 1) * window_columns)
+                total[:] = 0
+                for column in range(j * window_columns, last_column):
+                    column_sum[:] = 0
+                    for row in range(i * window_rows, last_row):
+                        for c in range(channels):
+                            column_sum[c] += x[n, row, column, c]
+                    for c in range(channels):
+                        total[c] += column_sum[c]
+                terms = (last_row - i * window_rows) * (last_column - j * window_columns)
+                for c in range(channels):
+                    out[n, i, j, c] = np.float32(total[c] / terms)
