@@ -6,7 +6,7 @@ from analysis.page.rows import Cell, Content, Curve, Estimate, Overall, Publishe
 
 METHODS = (
     "real", "binaryconnect", "ste", "ste_shift", "bnnplus", "bop", "bop2nd", "pbop", "pbnet", "bayesbinn", "bernoulli",
-    "modern_a", "modern_b", "modern_c",
+    "irnet", "recu", "reste",
 )  # fmt: skip
 REFERENCES = ("real", "binaryconnect", "bayesbinn")
 SUITES = {
