@@ -24,7 +24,8 @@ def app(config: DictConfig) -> float | None:
     with job():
         run = Run(resolve(config))
         record = train(run)
-        print(run_summary(record, run.record_path), flush=True)
+        if record.curves:  # which the first of several processes has
+            print(run_summary(record, run.record_path), flush=True)
         return record.validation.get("error")
     return None
 

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,12 @@ import pandas as pd
 from analysis.experiments import CONFIGS, experiment_settings, flat
 from configs.registry import ROOT
 from configs.replicates import replicate_of
+from configs.schema import RunConfig
+from configs.settings import default_of
 from results.record import Record, failed_files, load, record_files
 
 RESULTS = ROOT / "results"
+DEFAULTS = {item.name: default_of(item) for item in fields(RunConfig)}
 SPLITS = ("validation", "test")
 
 
@@ -55,8 +59,9 @@ def _row(record: Record, failed: Counter[str]) -> dict[str, Any]:
 
 def _setting(record: Record) -> str:
     """What runs share that differ only in their seed; what a suite's runs of one method share, whose configuration is
-    searched anew in each replicate."""
-    settings = {key: value for key, value in record.config.items() if key != "seed"}
+    searched anew in each replicate. A setting of every run is left out where it has its default, which records from
+    before there was such a setting do not name."""
+    settings = {k: v for k, v in record.config.items() if k != "seed" and not (k in DEFAULTS and DEFAULTS[k] == v)}
     if replicate_of(record.config):
         settings |= {"split_seed": "by replicate", "method": record.config["method"]["name"]}
     return json.dumps(settings, sort_keys=True)

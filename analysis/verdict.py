@@ -135,7 +135,7 @@ def details_table(rows: Sequence[Compared], found: SuiteRuns, trials: pd.DataFra
                 "trials within 1 point of it": f"{near[method]:.0%}" if searched else "",
                 "failed trials": str(lost.get(method, 0)) if searched else "",
                 "accuracy / real's": number((100 - row.error.mean) / (100 - real), 3),
-                **{f"{name}, %": number(_mean(found.values(method, CORRUPTIONS + name))) for name in names},
+                **{f"test error, {name}, %": number(_mean(found.values(method, CORRUPTIONS + name))) for name in names},
                 "seconds a run": number(median(method, "cost.elapsed_seconds"), 0),
                 "peak memory, MiB": number(median(method, "cost.peak_memory", 2**20), 0),
                 "packed, KiB": number(median(method, "packed.bytes", 2**10), 1),

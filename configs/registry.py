@@ -94,4 +94,4 @@ NETS = Registry("methods.nets", order=("mlp", "vgg", "tiny", "bernoulli_cnn"))
 
 GROUPS: dict[str, Registry] = {"method": METHODS, "dataset": DATASETS, "net": NETS}
 # the other data sets: mlp
-DEFAULT_NET = {"cifar10": "vgg", "cifar100": "vgg", "svhn": "vgg", "imagenet": "vgg", "folder": "vgg"}
+DEFAULT_NET = {"cifar10": "vgg", "cifar100": "vgg", "svhn": "vgg", "imagenet": "birealnet18", "folder": "vgg"}

@@ -17,6 +17,7 @@ from .settings import REQUIRED, UserError, check, default_of, setting, unknown
 
 CONFIGS = str(ROOT / "configs")
 LOSSES = ("cross_entropy", "smoothed_cross_entropy", "squared_hinge")
+BATCH_NORMS = ("per_process", "synchronized")
 SELECTIONS = ("best", "last")
 
 
@@ -43,6 +44,13 @@ class RunConfig:
     )
     gradient_clip: float = setting(REQUIRED, "largest norm of the whole gradient, 0 = unclipped", low=0)
     limit_train: int = setting(REQUIRED, "use only so many training examples, 0 = all (for quick looks)", low=0)
+    devices: int = setting(1, "GPUs of a machine, or processes on its CPU, that share every batch", low=1)
+    num_nodes: int = setting(1, "machines, each with so many devices", low=1)
+    batch_norm: str = setting(
+        "per_process",
+        "with several devices: statistics of the examples of a process, or of the whole batch",
+        choices=BATCH_NORMS,
+    )
     select: str = setting(
         "best", "the weights to test: of the epoch with the lowest validation error, or the last", choices=SELECTIONS
     )
@@ -89,6 +97,14 @@ def resolve(config: DictConfig) -> RunConfig:
     check(run)
     if run.dataset.validation == 0 and run.select == "best":
         raise UserError("dataset.validation=0 leaves no validation error to choose an epoch by: set select=last")
+    processes = run.devices * run.num_nodes
+    if run.batch_size % processes or run.batch_size < 2 * processes:
+        raise UserError(
+            f"batch_size={run.batch_size}, which devices={run.devices} and num_nodes={run.num_nodes} share, must be a "
+            f"multiple of {processes}, and at least {2 * processes}"
+        )
+    if processes == 1:  # then it says nothing, and is no part of the run's identity
+        run.batch_norm = "per_process"
     if hasattr(run.dataset, "path"):  # part of the run's identity, however it was written
         run.dataset.path = str(Path(run.dataset.path).expanduser().resolve())
     return run

@@ -76,6 +76,10 @@ class Loader:
         other.share = share
         return other
 
+    def whole(self) -> Self:
+        """The same loader for a process that has all of it."""
+        return self.shared(Share())
+
     def __len__(self) -> int:
         if self.seed is None:
             mine = self.share.of(len(self.labels))

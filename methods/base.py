@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -72,11 +73,16 @@ class Tally:
             self.wrong.append(wrong)
 
     def take(self) -> dict[str, float]:
-        """Mean loss, error in % and number of examples since the last take."""
+        """Mean loss, error in % and number of examples since the last take, of all processes that train together."""
         if self.sums is None:
             raise UserError("no example was seen: the data set is smaller than one batch")
-        loss, wrong = (self.sums.double() / self.examples).tolist()
-        result = {"loss": loss, "error": 100 * wrong, "examples": self.examples}
+        sums, examples = self.sums.double(), self.examples
+        if dist.is_available() and dist.is_initialized():
+            sums = torch.cat((sums, sums.new_tensor([examples])))
+            dist.all_reduce(sums)
+            sums, examples = sums[:2], int(sums[2])
+        loss, wrong = (sums / examples).tolist()
+        result = {"loss": loss, "error": 100 * wrong, "examples": examples}
         self.sums, self.examples, self.wrong = None, 0, []
         return result
 

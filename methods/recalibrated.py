@@ -1,6 +1,5 @@
 """Methods that train one net and evaluate another: batch-norm statistics are measured for the evaluated one."""
 
-from copy import copy
 from itertools import islice
 from typing import Any
 
@@ -31,10 +30,10 @@ class RecalibratedMethod(Method):
 
     def _training_batches(self) -> Any:
         """The training batches in the order of epoch 0, whatever the present epoch: they depend only on the seed, and
-        the order of training is left as it is."""
+        the order of training is left as it is. Every process has them whole, so that all measure the same."""
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         if data is None:
             return self.trainer.train_dataloader
-        loader = copy(data.train_dataloader())
+        loader = data.train_dataloader().whole()
         loader.set_epoch(0)
         return loader

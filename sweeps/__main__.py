@@ -14,11 +14,11 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from configs.schema import CONFIGS, register, resolve
+from configs.schema import CONFIGS, register
 from training.command_line import command_line, job
 
 from .devices import own_gpu
-from .settings import SPACES, SweepConfig, given, register_schemas, settings_text
+from .settings import SPACES, SweepConfig, given, register_schemas, resolve_sweep, settings_text
 
 
 @hydra.main(version_base="1.3", config_path=CONFIGS, config_name="sweep")
@@ -29,8 +29,7 @@ def app(config: DictConfig) -> float | None:
     from .study import make_sweep  # here, so that a mistyped word is refused before torch is loaded
 
     with job():
-        settings = resolve(config)
-        assert isinstance(settings, SweepConfig)
+        settings = resolve_sweep(config)
         sweep = make_sweep(settings, given())
         with own_gpu(settings.device), keep_data():
             sweep.run()

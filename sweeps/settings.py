@@ -6,9 +6,10 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
 
-from configs.schema import RunConfig
-from configs.settings import describe, setting
+from configs.schema import RunConfig, resolve
+from configs.settings import UserError, describe, setting
 
 SPACES = Path(__file__).parent / "spaces"
 SAMPLERS = ("tpe", "random", "qmc", "grid")
@@ -53,6 +54,18 @@ def register_schemas() -> None:
     """Tells Hydra of what configs/sweep.yaml and configs/suite.yaml have beyond a run's settings."""
     for name, schema in (("sweep_schema", SweepConfig), ("suite_schema", SuiteConfig)):
         ConfigStore.instance().store(name=name, node=schema)
+
+
+def resolve_sweep(config: DictConfig) -> SweepConfig:
+    """Hydra's config of a sweep or suite, checked. UserError also where a run asks for several devices."""
+    settings = resolve(config)
+    assert isinstance(settings, SweepConfig)
+    if settings.devices * settings.num_nodes > 1:
+        raise UserError(
+            f"devices={settings.devices} num_nodes={settings.num_nodes}: "
+            "runs of a sweep or suite have one device each; start the command once for each, and they share the work"
+        )
+    return settings
 
 
 def run_config(config: SweepConfig, **changes: Any) -> RunConfig:

@@ -26,12 +26,12 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from configs.schema import CONFIGS, register, resolve
+from configs.schema import CONFIGS, register
 from configs.settings import UserError
 from training.command_line import command_line, job
 
 from .devices import own_gpu
-from .settings import SuiteConfig, given, register_schemas, run_config, settings_text
+from .settings import SuiteConfig, given, register_schemas, resolve_sweep, run_config, settings_text
 
 DESIGN = ("replicates", "trials", "runs", "configurations")
 
@@ -48,7 +48,7 @@ def app(config: DictConfig) -> None:
     from .workers import at_work, count_at_work
 
     with job():
-        settings = resolve(config)
+        settings = resolve_sweep(config)
         assert isinstance(settings, SuiteConfig)
         suite = HydraConfig.get().runtime.choices["suite"]
         if suite and settings.hours:

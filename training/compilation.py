@@ -44,8 +44,11 @@ def training_flops(net: nn.Module, input_shape: tuple[int, ...], batch_size: int
 def _is_wanted(config: RunConfig, net: nn.Module, data: DataModule, device: torch.device) -> bool:
     if config.compile is not None:
         return config.compile
+    if config.batch_norm == "synchronized":
+        return False
     steps = config.epochs * len(data.train_dataloader())
-    work = steps * training_flops(net, data.input_shape, config.batch_size)
+    own = config.batch_size // (config.devices * config.num_nodes)
+    work = steps * training_flops(net, data.input_shape, own)
     return work >= COMPILE_FROM_FLOPS.get(device.type, float("inf"))
 
 

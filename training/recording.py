@@ -4,11 +4,11 @@ import shlex
 import statistics
 import sys
 from datetime import UTC, datetime
+from typing import Any
 
-import torch
 from hydra.core.hydra_config import HydraConfig
 
-from configs.schema import identity
+from configs.schema import RunConfig, identity
 from datamodules.base import DataModule
 from methods.base import Method
 from methods.binary.layers import binary_layers
@@ -31,7 +31,7 @@ def new_record(run: Run, data: DataModule, method: Method, command: str | None =
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=command or _command(),
         config=identity(run.config),
-        environment=environment(data.device) | {"deterministic": run.config.deterministic},
+        environment=environment(data.device) | {"deterministic": run.config.deterministic} | _devices(run.config),
         data={
             "label": data.label,
             "fingerprint": data.fingerprint,
@@ -48,11 +48,17 @@ def new_record(run: Run, data: DataModule, method: Method, command: str | None =
     )
 
 
+def _devices(config: RunConfig) -> dict[str, int]:
+    """How many devices and machines trained, and how many examples of a batch each device had."""
+    count = config.devices * config.num_nodes
+    return {"devices": count, "nodes": config.num_nodes, "batch_per_device": config.batch_size // count}
+
+
 def add_outcome(training: Training) -> None:
     """Fills in the chosen epoch, curves, diagnostics, cost and bytes of a run that was trained."""
     record, method, data, history = training.record, training.method, training.data, training.history
     record.environment["compiled"] = method.compiled
-    record.model |= _bytes(method, training.trainer.optimizers[0])
+    record.model |= _bytes(method, training.optimizer)
     record.data["sizes"] = data.sizes
     record.best_epoch = history.best_epoch
     record.curves = history.curves()
@@ -88,7 +94,7 @@ def save_failed(record: Record, run: Run, error: Exception) -> None:
     save(record, run.failed_path)
 
 
-def _bytes(method: Method, optimizer: torch.optim.Optimizer) -> dict[str, float]:
+def _bytes(method: Method, optimizer: Any) -> dict[str, float]:
     """Bytes of a binary weight in training, of its optimizer state (Adam 8, Bop 4), and of the whole net."""
     state, count = state_bytes_of(optimizer), 0
     weights = state_total = 0

@@ -18,6 +18,7 @@ from .evaluation import measure
 from .loggers import finish_wandb, mirror
 from .packing import pack
 from .precision import check_precision, float32_products
+from .processes import ALONE, Place, join, place_of, together
 from .recording import add_outcome, new_record, save_failed, save_finished
 from .run import Run
 from .trainer import Training, interruptible, pick_device, prepare
@@ -29,19 +30,26 @@ def train(run: Run, callbacks: Sequence[pl.Callback] = (), command: str | None =
     callbacks: Lightning's, beside the run's own, such as EarlyStopping("val_error"). A run that one of them ends before
     its last epoch is measured, and writes no record: it is not the run that the configuration names. One that raises
     StoppedEarlyError ends the run at once.
+    With several devices every process has these callbacks. Only the first process measures, writes and prints; in the
+    others that torchrun or Slurm started, the record that is returned has no outcome.
     command: what the record names as the command that makes this run; null: what was typed."""
+    place = place_of(run.config)
     if not run.config.rerun and (done := run.finished()):
-        print(f"skipped, the record exists (rerun=true trains again): {run.record_path}", flush=True)
+        if place.first:
+            print(f"skipped, the record exists (rerun=true trains again): {run.record_path}", flush=True)
         return done
+    if not place.first:
+        return _follow(place, run, callbacks)
     for path in (run.record_path, *run.packed_paths):
         check_writable(path)
+    pick_device(run.config.device, devices=run.config.devices)
     with run.held(), float32_products(run.config.precision):
-        return _train(run, callbacks, command)
+        return _train(run, callbacks, command, place)
 
 
-def build(run: Run) -> tuple[DataModule, Method]:
+def build(run: Run, place: Place = ALONE) -> tuple[DataModule, Method]:
     """The data, read but for its test set, and the method with its initial weights, both on the run's device."""
-    config, device = run.config, pick_device(run.config.device)
+    config, device = run.config, pick_device(run.config.device, place.local_rank, run.config.devices)
     check_precision(config.precision, device)
     data = open_data(config, device)
     torch.manual_seed(config.seed)
@@ -49,13 +57,17 @@ def build(run: Run) -> tuple[DataModule, Method]:
     return data, method.to(device)
 
 
-def _train(run: Run, callbacks: Sequence[pl.Callback], command: str | None) -> Record:
-    data, method = build(run)
+def _train(run: Run, callbacks: Sequence[pl.Callback], command: str | None, place: Place) -> Record:
+    data, method = build(run, place)
     record = new_record(run, data, method, command)
     try:
         with interruptible():
-            training = prepare(run, data, method, record, callbacks)
-            training.fit()
+            with together(place, _follow, run, callbacks) as joined:
+                join(joined, data.device)
+                training = prepare(run, data, method, record, callbacks, joined)
+                training.fit()
+            if joined.count > 1:
+                training.go_on_alone()
             conclude(training)
     except StoppedEarlyError:
         finish_wandb(0)
@@ -64,6 +76,18 @@ def _train(run: Run, callbacks: Sequence[pl.Callback], command: str | None) -> R
         finish_wandb(1)
         save_failed(record, run, error)
         raise
+    return record
+
+
+def _follow(place: Place, run: Run, callbacks: Sequence[pl.Callback]) -> Record:
+    """Trains as one of the processes that are not the first, and writes nothing."""
+    with float32_products(run.config.precision):
+        device = pick_device(run.config.device, place.local_rank, run.config.devices)
+        join(place, device)  # the first one is there when it has read the data, and downloaded them
+        data, method = build(run, place)
+        record = new_record(run, data, method)
+        with interruptible():
+            prepare(run, data, method, record, callbacks, place).fit()
     return record
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from .sign import Quantizer, StraightThrough, compute_dtype, sign, stochastic_sign
+from .weight_draws import weight_generator
 
 
 class RandomWeight(Quantizer):
@@ -27,7 +28,8 @@ class RandomWeight(Quantizer):
 
     def draw(self, x: Tensor) -> Tensor:
         """±1, with the mean that `mean` says."""
-        generator = None if self.seed is None else torch.Generator(x.device).manual_seed(self.seed)
+        own = None if self.seed is None else torch.Generator(x.device).manual_seed(self.seed)
+        generator = own or weight_generator(x.device)
         return stochastic_sign(self.mean(x), self.dtype(x), generator)
 
     def dtype(self, x: Tensor) -> torch.dtype:
@@ -59,7 +61,7 @@ class ConcreteSign(RandomWeight):
         self.temperature, self.eps = temperature, eps
 
     def in_training(self, x: Tensor) -> Tensor:
-        u = torch.rand(x.shape, dtype=x.dtype, device=x.device)
+        u = torch.rand(x.shape, generator=weight_generator(x.device), dtype=x.dtype, device=x.device)
         return _NaturalGradient.apply(x, u, self.temperature, self.eps).to(self.dtype(x))
 
     def mean(self, x: Tensor) -> Tensor:

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .weight_draws import weight_generator
+
 
 def sign(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     """`+1` where `x ≥ 0`, `−1` elsewhere (NaN gives −1), shape and memory format of x, in `dtype` (default: x's)."""
@@ -127,7 +129,9 @@ class StochasticWeightSign(Quantizer):
     binary = False
 
     def quantize(self, x: Tensor) -> Tensor:
-        return StraightThrough.apply(x, stochastic_sign(x, compute_dtype(x))) if self.training else x
+        if not self.training:
+            return x
+        return StraightThrough.apply(x, stochastic_sign(x, compute_dtype(x), weight_generator(x.device)))
 
 
 class ActivationSign(Quantizer):

@@ -56,6 +56,17 @@ def test_seeds_share_a_setting(folder):
     assert set(main_setting(runs)["method.name"]) == {"ste"}
 
 
+def test_a_setting_that_records_did_not_have_at_first_is_their_default(folder):
+    before = load_runs(folder)["setting"].tolist()
+    for path in (folder / "ste").glob("*.json"):
+        record = json.loads(path.read_text())
+        devices = record["config"]["seed"]  # 1, the default, and 2
+        path.write_text(json.dumps(record | {"config": record["config"] | {"devices": devices}}))
+    after = load_runs(folder)
+    same = {seed: after["setting"][i] == before[i] for i, seed in enumerate(after["seed"]) if i > 0}
+    assert same == {1: True, 2: False}
+
+
 def test_the_replicates_of_a_suite_share_a_setting_whatever_their_search_chose(folder):
     for i, path in enumerate(sorted((folder / "ste").glob("*.json")), start=1):
         content = json.loads(path.read_text())

@@ -113,7 +113,7 @@ def test_a_suite_that_takes_the_configurations_of_another(folders):
     make_runs(folders, "quick", {"ste": STE, "bop": BOP})
     tuned = {path: path.read_text() for path in folders.tuned.rglob("*.yaml")}
     names = {"net": {"width": 128}, "epochs": 7}
-    make_runs(folders, "large", {"ste": [[1.0], [2.0], [3.0]], "bop": [[2.0], [2.0], [None]]}, **names)
+    make_runs(folders, "large", {"ste": [[1.0, 9.0], [2.0], [3.0]], "bop": [[2.0], [2.0], [None]]}, **names)
     make_runs(folders, "large", {"ste": [[8.0], [8.0], [8.0]]}, lr=0.5, **names)  # of another search
     make_runs(folders, "large", {"ste": [[7.0], [7.0], [7.0]]}, net={"width": 256}, epochs=7)
     for path in (folders.tuned / "large").rglob("*.yaml"):

@@ -86,8 +86,8 @@ def test_details_beside_the_error(material):
         "trials within 1 point of it": "83%",  # all of two searches, and one of two trials
         "failed trials": "1",
         "accuracy / real's": f"{97 / 99:.3f}",
-        "noise, %": "5.00",
-        "blur, %": "4.00",
+        "test error, noise, %": "5.00",
+        "test error, blur, %": "4.00",
         "seconds a run": "22",  # of 21 and 22, three times
         "peak memory, MiB": "1024",
         "packed, KiB": "",

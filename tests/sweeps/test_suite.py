@@ -1,6 +1,7 @@
 """Suites: every method tuned and run, once; what is left, what failed, and methods that come new."""
 
 import re
+import shutil
 from pathlib import Path
 
 import hydra
@@ -10,6 +11,8 @@ import pytest
 import run
 import sweeps.code
 import sweeps.space
+from analysis.rebuild import gather
+from analysis.rebuild import tables as tables_of
 from configs.replicates import replicate_of, run_seeds, trial_seed
 from configs.schema import CONFIGS, register, resolve
 from datamodules import DATASETS
@@ -187,6 +190,31 @@ def test_a_suite_that_runs_what_another_found(settings, call, tmp_path):
     for number in (1, 2):
         assert wide[number] == found[number] | {"net": wide[number]["net"]}
     assert not (tmp_path / "tuned/wider").exists()
+
+
+def test_a_suite_of_ones_own_says_what_it_is_to_have_and_gets_tables(settings, call, tmp_path):
+    few = [*settings, "label=mine", "methods=[bop,ste]", "replicates=2", "runs=1"]
+    design = tmp_path / "tuned/mine/suite.yaml"
+    assert call(suite, *few, "plan=true").status == 0
+    assert not design.exists()
+    assert call(suite, *few).status == 0
+    assert design.exists()
+    assert call(suite, *settings, "methods=[ste]").status == 0
+    assert not (tmp_path / "tuned/digits/suite.yaml").exists()  # configs/suite/ has it
+
+    shutil.copy("results/published.csv", tmp_path)
+    material = gather(tmp_path, tuned=tmp_path / "tuned")
+    (found,) = material.complete
+    assert (found.suite.label, found.methods, found.suite.trials) == ("mine", ["ste", "bop"], 2)
+    assert found.setting == "digits, mlp 8×1, 1 epochs"
+    errors = {
+        (r.config["method"]["name"], replicate_of(r.config)): r.packed["test"]["error"]
+        for r in records_in(tmp_path / "runs").values()
+        if r.config["seed"] % 1000 == 1
+    }
+    assert found.values("bop").tolist() == [errors["bop", 1], errors["bop", 2]]
+    assert "suite_mine" in tables_of(material)
+    assert len(material.trials["mine"]) == 2 * 2 * 2
 
 
 def test_a_worker_with_other_code_is_refused_in_one_line(settings, call, tmp_path, monkeypatch):

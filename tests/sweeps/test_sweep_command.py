@@ -34,6 +34,7 @@ from tests.sweeps.tools import records_in
         ("storage=optuna.db", ["storage=optuna.db", "sqlite:///FILE"]),
         ("storage=sqlite:////proc/none/x.db", ["storage=sqlite:////proc/none/x.db", "cannot be opened"]),
         ("suite=mnist", ["suite"]),
+        ("devices=2", ["devices=2 num_nodes=1", "one device each"]),
     ],
 )
 def test_what_is_not_valid_is_refused_with_what_is(call, small, tmp_path, argument, named):

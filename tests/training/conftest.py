@@ -2,6 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
+from training.processes import ALONE, Place
 from training.recording import new_record
 from training.run import Run
 from training.train import build
@@ -10,11 +11,12 @@ from training.trainer import Training, prepare
 
 @pytest.fixture
 def assemble() -> Callable[..., Training]:
-    """assemble(run, callback, …): the run before its first step, with callbacks of the test's own as well."""
+    """assemble(run, callback, …): the run before its first step, with callbacks of the test's own as well; `place`:
+    that of this process among those that train together."""
 
-    def assemble(run: Run, *callbacks) -> Training:
-        data, method = build(run)
-        training = prepare(run, data, method, new_record(run, data, method))
+    def assemble(run: Run, *callbacks, place: Place = ALONE) -> Training:
+        data, method = build(run, place)
+        training = prepare(run, data, method, new_record(run, data, method), place=place)
         training.trainer.callbacks[:0] = callbacks
         return training
 

@@ -10,23 +10,31 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from datamodules.loader import Share
+from methods.binary.weight_draws import seed_weight_draws
 from results.files import write_whole
 
-STREAM = 1  # sets these seeds apart from those of the data order, which come from (seed, epoch) too
+STREAM, WEIGHTS = 1, 2  # set these seeds apart from those of the data order, which come from (seed, epoch) too
 
 
 class EpochSeed(pl.Callback):
     """Seeds torch's generators and the order of the batches at the start of every epoch, only from (seed, epoch).
 
-    A resumed run thus draws what an uninterrupted one would, and no generator state needs to be kept."""
+    A resumed run thus draws what an uninterrupted one would, and no generator state needs to be kept. Of several
+    processes each has a seed of its own, for what it draws for its examples, and all have the same one for weights."""
 
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
+    def __init__(self, seed: int, share: Share) -> None:
+        self.seed, self.share = seed, share
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        mixed = np.random.SeedSequence([self.seed, trainer.current_epoch, STREAM]).generate_state(1)[0]
-        torch.manual_seed(int(mixed))
+        epoch, several = trainer.current_epoch, self.share.count > 1
+        torch.manual_seed(_mixed(self.seed, epoch, STREAM, *([self.share.rank] if several else [])))
+        seed_weight_draws(_mixed(self.seed, epoch, WEIGHTS) if several else None)
         trainer.datamodule.train_dataloader().set_epoch(trainer.current_epoch)  # type: ignore[attr-defined]
+
+
+def _mixed(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
 def save_whole(state: dict[str, Any], path: Path) -> None:
@@ -57,7 +65,8 @@ class Checkpoint(pl.callbacks.Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         done = trainer.current_epoch + 1 >= (trainer.max_epochs or 1)
-        if done or time.monotonic() - self.last >= self.seconds:
+        # all processes save or none, since they wait for one another: the first one's clock decides
+        if trainer.strategy.broadcast(done or time.monotonic() - self.last >= self.seconds):
             trainer.save_checkpoint(self.path)
             self.last = time.monotonic()
 

@@ -1,0 +1,286 @@
+"""The processes that train one net together, a device each: which one this is, how they start, and how they end."""
+
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from lightning_fabric.plugins.environments import (
+    ClusterEnvironment,
+    LightningEnvironment,
+    SLURMEnvironment,
+    TorchElasticEnvironment,
+)
+
+from configs.schema import RunConfig
+from configs.settings import UserError
+
+from .command_line import TOLD
+from .errors import TrainingError
+
+HOST = "127.0.0.1"
+GRACE = 10.0  # seconds that a process has to fail by itself, where another has
+
+
+@dataclass(frozen=True)
+class Place:
+    """One of the `count` processes of a run: number `rank` of all, `local_rank` of those on its machine.
+
+    environment: what tells Lightning the same. port: where the first process of this machine's is found; None where
+    torchrun or Slurm started the processes, and the environment variables say it."""
+
+    rank: int = 0
+    local_rank: int = 0
+    count: int = 1
+    environment: ClusterEnvironment | None = None
+    port: int | None = None
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes, prints and tests."""
+        return self.rank == 0
+
+
+ALONE = Place()
+
+
+def place_of(config: RunConfig) -> Place:
+    """The place of this process, which the user, torchrun or Slurm started. UserError where they started another number
+    of processes than `devices` and `num_nodes` ask for."""
+    count = config.devices * config.num_nodes
+    environment: ClusterEnvironment
+    if count == 1:
+        return ALONE
+    if TorchElasticEnvironment.detect():
+        name, environment = "torchrun", TorchElasticEnvironment()
+    elif os.environ.get("SLURM_NTASKS", "1") != "1" and SLURMEnvironment.detect():
+        try:
+            name, environment = "Slurm", SLURMEnvironment(auto_requeue=False)
+        except RuntimeError as error:
+            raise UserError(" ".join(str(error).split())) from error
+    elif config.num_nodes == 1:
+        return Place(count=count)
+    else:
+        raise UserError(
+            f"num_nodes={config.num_nodes} needs a process for each device, started by torchrun or Slurm "
+            "(training/README.md has the commands)"
+        )
+    if environment.world_size() != count:
+        raise UserError(
+            f"{name} started {environment.world_size()} processes, and devices={config.devices} with "
+            f"num_nodes={config.num_nodes} needs {count}"
+        )
+    return Place(environment.global_rank(), environment.local_rank(), count, environment)
+
+
+class _OneMachine(LightningEnvironment):
+    """Tells Lightning of processes that `together` started."""
+
+    def __init__(self, local_rank: int, port: int) -> None:
+        super().__init__()
+        self._local_rank, self._main_port = local_rank, port
+
+    @property
+    def creates_processes_externally(self) -> bool:
+        return True
+
+    @property
+    def main_address(self) -> str:
+        return HOST
+
+    def local_rank(self) -> int:
+        return self._local_rank
+
+    def node_rank(self) -> int:
+        return 0
+
+
+@contextmanager
+def together(place: Place, target: Callable[..., object], *arguments: Any) -> Iterator[Place]:
+    """Within, the other processes of this machine run `target(place, *arguments)`, where nobody else has started them.
+    Yields the place of this process, which is to `join` the others.
+
+    All end together. Where this process only lost the connection, what another failed with is raised. `target` and
+    `arguments` are pickled."""
+    if place.count == 1 or place.environment:
+        try:
+            yield place
+        finally:
+            leave()
+        return
+    store = dist.TCPStore(HOST, 0, place.count, is_master=True, wait_for_workers=False)
+    place = replace(place, environment=_OneMachine(0, store.port), port=store.port)
+    helpers: list[_Helper] = []
+    _served[store.port] = store, helpers
+    try:
+        with _threads(max(1, torch.get_num_threads() // place.count)) as threads:
+            for rank in range(1, place.count):
+                its = replace(place, rank=rank, local_rank=rank, environment=None)
+                helpers.append(_Helper(its, threads, target, arguments))
+            yield place
+            leave()
+            for helper in helpers:
+                helper.ended.wait()
+            if failure := _cause(helpers):
+                raise failure
+    except BaseException as error:
+        if not is_lost_connection(error):
+            raise
+        for helper in helpers:
+            helper.ended.wait(GRACE)
+        raise (_cause(helpers) or error) from error
+    finally:
+        for helper in helpers:
+            helper.end()
+        del _served[store.port]
+        leave()
+
+
+def join(place: Place, device: torch.device) -> None:
+    """Waits until all processes of the run are here. From then on they can exchange tensors on `device`."""
+    if place.count == 1 or dist.is_initialized():
+        return
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    options: dict[str, Any] = {"device_id": device} if device.type == "cuda" else {}
+    if place.port:
+        options |= {"store": _meet(place)}
+    elif isinstance(place.environment, SLURMEnvironment):
+        options |= {"init_method": f"tcp://{place.environment.main_address}:{place.environment.main_port}"}
+    dist.init_process_group(backend, rank=place.rank, world_size=place.count, **options)
+
+
+def _meet(place: Place) -> dist.TCPStore:
+    """The store where processes of one machine find each other. The first one waits here for the others, because
+    elsewhere it could not tell that one of them has failed."""
+    assert place.port
+    if not place.first:
+        store = dist.TCPStore(HOST, place.port, place.count, is_master=False)
+        store.set(f"here/{place.rank}", "")
+        return store
+    store, helpers = _served[place.port]
+    while not store.check([f"here/{helper.rank}" for helper in helpers]):
+        if failure := _cause(helpers):
+            raise failure
+        time.sleep(0.02)
+    return store
+
+
+def leave() -> None:
+    """Ends the exchange with the other processes, where there was one: from now on this process is by itself."""
+    if dist.is_initialized():
+        with suppress(Exception):  # of processes that are gone
+            dist.destroy_process_group()
+
+
+_served: dict[int, tuple[dist.TCPStore, "list[_Helper]"]] = {}  # port → store of this process, and who is to come
+
+
+class _Helper:
+    """A process that the first one starts on its machine, and what it tells: that it `ended`, and with which `failure`.
+
+    `lost`: it failed because another process was gone."""
+
+    def __init__(self, place: Place, threads: int, target: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+        context = get_context("spawn")
+        self.connection, theirs = context.Pipe(duplex=False)
+        self.rank, self.ended, self.stopping = place.rank, threading.Event(), False
+        self.failure: Exception | None = None
+        self.lost = False
+        self.process = context.Process(target=_follow, args=(theirs, threads, place, target, arguments))
+        self.process.start()
+        theirs.close()
+        self.reader = threading.Thread(target=self._listen, daemon=True)
+        self.reader.start()
+
+    def _listen(self) -> None:
+        try:
+            self.failure, self.lost = self.connection.recv()
+        except (EOFError, OSError):
+            self.process.join()
+            self.failure = TrainingError(f"process {self.rank} ended with exit status {self.process.exitcode}")
+        self.ended.set()
+        if self.failure and not self.lost and not self.stopping:
+            # gloo notices that a process is gone, but NCCL would wait for long
+            threading.Timer(GRACE, self._abort).start()
+
+    def _abort(self) -> None:
+        if not self.stopping and dist.is_initialized():
+            with suppress(Exception):
+                dist.distributed_c10d._abort_process_group()
+
+    def end(self) -> None:
+        self.stopping = True
+        if self.process.is_alive() and not self.ended.is_set():
+            self.process.kill()  # it has nothing to put in order, and may be waiting for this process
+        self.process.join()
+        self.reader.join()
+        self.connection.close()
+
+
+def _cause(helpers: list[_Helper]) -> Exception | None:
+    """What the first of them failed with that did not only lose the connection."""
+    failures = [helper for helper in helpers if helper.failure]
+    return next((helper.failure for helper in sorted(failures, key=lambda helper: helper.lost)), None)
+
+
+def _follow(
+    connection: Connection, threads: int, place: Place, target: Callable[..., object], arguments: tuple[Any, ...]
+) -> None:
+    """What a started process does. It tells the first one over `connection` how it ends, and prints nothing but the
+    traceback of a fault."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process has it too, and ends this one
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(threads)
+    assert place.port
+    try:
+        target(replace(place, environment=_OneMachine(place.local_rank, place.port)), *arguments)
+        connection.send((None, False))
+    except TOLD as error:
+        connection.send((error, False))
+    except BaseException as error:
+        lost = is_lost_connection(error)
+        if not lost:
+            traceback.print_exc()
+        text = " ".join(str(error).split())
+        connection.send((TrainingError(f"process {place.rank}: {type(error).__name__}: {text}"), lost))
+    finally:
+        leave()
+
+
+def is_lost_connection(error: BaseException) -> bool:
+    """Whether a process only failed because another was gone."""
+    if isinstance(error, dist.DistError):
+        return True
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in ("gloo", "NCCL"))
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[int]:
+    """Within, this process and those that it starts compute with so many threads; those that OMP_NUM_THREADS names,
+    where it is set, are for each process."""
+    before, given = torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS")
+    count = before if given else count
+    os.environ["OMP_NUM_THREADS"] = str(count)
+    torch.set_num_threads(count)
+    try:
+        yield count
+    finally:
+        torch.set_num_threads(before)
+        if given is None:
+            del os.environ["OMP_NUM_THREADS"]
