@@ -16,8 +16,8 @@ from configs.registry import METHODS
 
 __all__ = ["Figure", "colour", "marker", "plt", "sns"]
 
-# Paul Tol's "muted" scheme and three of his other colours, safe for colour-blind readers (SRON/EPS/TN/09-002), with black
-# for the real net. Methods that are added take the colours again, but for those of `real` and `ste`, with other markers.
+# Paul Tol's "muted" scheme and three of his other colours, safe for colour-blind readers (SRON/EPS/TN/09-002), with
+# black for the real net. Methods that are added take them again with other markers, but not those of `real` and `ste`.
 LOOKS = {
     "real": ("#000000", "*"),
     "binaryconnect": ("#DDCC77", "X"),

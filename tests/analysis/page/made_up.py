@@ -103,5 +103,6 @@ def content(suites=tuple(SUITES)) -> Content:
             for i in range(60)
         ],
         sources={method: ["paper"] for method in METHODS},
+        interval_note="The intervals hold together.",
         unfinished=[("cifar10_medium", "not complete: 3 of 42 runs")],
     )
