@@ -16,17 +16,17 @@ from configs.registry import METHODS
 
 __all__ = ["Figure", "colour", "marker", "plt", "sns"]
 
-# Paul Tol's "muted" scheme and some of Okabe and Ito's, safe for colour-blind readers, with black for the real net;
-# methods that are added take the colours again, with another marker.
+# Paul Tol's "muted" scheme and three of his other colours, safe for colour-blind readers (SRON/EPS/TN/09-002), with
+# black for the real net. Methods that are added take them again with other markers, but not those of `real` and `ste`.
 LOOKS = {
     "real": ("#000000", "*"),
     "binaryconnect": ("#DDCC77", "X"),
     "ste": ("#332288", "o"),
     "ste_shift": ("#88CCEE", "s"),
     "bnnplus": ("#CC6677", "D"),
-    "irnet": ("#E69F00", "h"),
-    "recu": ("#0072B2", "d"),
-    "reste": ("#D55E00", "8"),
+    "irnet": ("#EE7733", "h"),
+    "recu": ("#0077BB", "d"),
+    "reste": ("#661100", "8"),
     "bop": ("#117733", "^"),
     "bop2nd": ("#44AA99", "v"),
     "pbop": ("#999933", "<"),
@@ -34,7 +34,8 @@ LOOKS = {
     "bayesbinn": ("#777777", "p"),
     "bernoulli": ("#AA4499", ">"),
 }
-OTHERS = cycle([(shade, shape) for shape in ("H",) for shade, _ in [*LOOKS.values()][1:]])
+AGAIN = [shade for name, (shade, _) in LOOKS.items() if name not in ("real", "ste")]
+OTHERS = cycle([(shade, shape) for shape in ("h", "d", "8") for shade in AGAIN])
 
 
 def _look(key: str) -> tuple[Any, str]:

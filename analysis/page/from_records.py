@@ -42,6 +42,7 @@ def content_of(material: Material) -> Content:
         sources={m: sorted({t for tables, ours in SOURCES.values() if m in ours for t in tables}) for m in METHODS},
         unfinished=[(found.suite.label, state(found)) for found in begun],
         control=CONTROL,
+        interval_note="The intervals of a setting hold together for all its methods with 95 % probability.",
     )
 
 

@@ -30,7 +30,9 @@ def test_the_committed_tables_and_the_page_are_those_of_the_committed_records(co
     rebuilt = {p.name: p.read_bytes() for p in (tmp_path / "tables").iterdir()}
     assert rebuilt == {p.name: p.read_bytes() for p in (HERE / "tables").iterdir()}
     assert not (tmp_path / "figures").exists()
-    assert (tmp_path / "page" / "index.html").read_bytes() == (HERE / "page" / "index.html").read_bytes()
+    page = (tmp_path / "page" / "index.html").read_bytes()
+    assert page == (HERE / "page" / "index.html").read_bytes()
+    assert len(page) < 400_000
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 import pytest
 
 from analysis.page.colours import CONTRAST, DARK, LIGHT, contrast, rgb, seen, stylesheet
-from analysis.plotting import colour
+from analysis.plotting import colour, marker
 from configs.registry import METHODS
 
 
@@ -25,10 +25,11 @@ def test_a_colour_that_can_be_seen_is_left_as_it_is():
     assert seen((51, 34, 136), LIGHT) == (51, 34, 136)
 
 
-def test_methods_stay_different_in_both_modes():
-    for background in (LIGHT, DARK):
-        found = [seen(rgb(colour(method)), background) for method in METHODS]
-        assert len(set(found)) == len(found)
+@pytest.mark.parametrize("background", [LIGHT, DARK], ids=["light", "dark"])
+def test_methods_differ_in_colour_or_mark(background):
+    found = {(seen(rgb(colour(method)), background), marker(method)) for method in METHODS}
+    assert len(found) == len(METHODS)
+    assert sum(seen(rgb(colour(method)), background) == seen(rgb(colour("ste")), background) for method in METHODS) == 1
 
 
 def test_the_stylesheet_has_both_modes():
