@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from dataclasses import replace
 
 from analysis.page.data import data, number, published_name, split
 from analysis.page.rows import Run
@@ -38,9 +39,12 @@ def test_numbers_are_short_and_missing_ones_none():
 
 
 def test_the_json_cannot_end_its_script():
-    text = data(content())
+    first, *others = content().settings
+    odd = replace(first, config={"net.name": "</script>"})
+    text = data(replace(content(), settings=[odd, *others]))
     assert "</" not in text
     tree = json.loads(text)
+    assert tree["settings"][0]["config"] == {"net.name": "</script>"}
     assert len(tree["cells"]) == 70
     assert tree["cells"][2]["error"] == round(content().settings[0].cells[2].error.value, 4)
 

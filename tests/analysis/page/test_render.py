@@ -114,6 +114,14 @@ def test_a_word_with_a_condition_shows_it():
     assert "<small>on this test set</small>" in html
 
 
+def test_a_difference_without_an_interval_has_no_word():
+    cells = [cell(method, "digits", 0, 10) for method in ("ste", "bop", "pbop")]
+    cells[1] = replace(cells[1], word="", difference=replace(cells[1].difference, low=float("nan"), high=float("nan")))
+    cells[2] = replace(cells[2], word="not distinguishable")
+    text = text_of(page(replace(content(), settings=[replace(content().settings[0], cells=cells)])), "answer")
+    assert "Not distinguishable from ste in any: pbop." in text
+
+
 def described() -> Content:
     settings = [
         replace(
