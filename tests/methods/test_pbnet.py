@@ -1,5 +1,7 @@
 """PBNet's two phases, its re-estimated statistics and its ensemble, against restatements and the methods beside it."""
 
+import copy
+
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -165,6 +167,9 @@ class Ordered:
 
     def __init__(self, x, y) -> None:
         self.x, self.y, self.epoch = x, y, 7
+
+    def whole(self):
+        return copy.copy(self)
 
     def set_epoch(self, epoch):
         self.epoch = epoch

@@ -189,7 +189,7 @@ def test_a_suite_that_runs_what_another_found(settings, call, tmp_path):
     assert wide.keys() == found.keys() == {1, 2}
     for number in (1, 2):
         assert wide[number] == found[number] | {"net": wide[number]["net"]}
-    assert not (tmp_path / "tuned/wider").exists()
+    assert [path.name for path in (tmp_path / "tuned/wider").iterdir()] == ["suite.yaml"]  # no search of its own
 
 
 def test_a_suite_of_ones_own_says_what_it_is_to_have_and_gets_tables(settings, call, tmp_path):
