@@ -268,6 +268,7 @@ def test_an_ensemble_is_of_nets_drawn_once_each_with_statistics_of_their_own(fit
 @pytest.mark.parametrize("sampling", [True, False])
 def test_the_training_pass_compiles_whole_in_both_phases(sampling):
     """With the compiler's own front end alone: the same graph, the same draws, the same gradients."""
+    torch.compiler.reset()  # what other tests compiled counts towards its limit
     method = make(sampling=sampling)
     x, y = examples()
     compiled = torch.compile(method.net, backend="eager", fullgraph=True, dynamic=False)

@@ -1,4 +1,5 @@
-"""Several processes that train together, forked from this one, which spares them loading everything anew."""
+"""Several processes that train together. They are forked from a server that has loaded everything and computed nothing:
+torch refuses gradients in a process whose parent had compiled ones."""
 
 import multiprocessing
 import pickle
@@ -6,21 +7,24 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+import cloudpickle
 import torch
 import torch.distributed as dist
 
+from configs.schema import register
 from training.processes import Place, _OneMachine, leave
 
 
 def in_processes(folder, work: Callable[[Place], Any], count: int = 2) -> list[Any]:
     """What `work` returns, or the exception that it raises, in each of `count` processes."""
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["training.train", "tests.training.processes"])
     store = folder / "store"
     store.unlink(missing_ok=True)
     pipes, processes = [], []
     for rank in range(count):
         ours, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=_work, args=(theirs, str(store), Place(rank, rank, count), work))
+        process = context.Process(target=_work, args=(theirs, str(store), Place(rank, rank, count), cloudpickle.dumps(work)))
         process.start()
         theirs.close()
         pipes.append(ours)
@@ -31,9 +35,11 @@ def in_processes(folder, work: Callable[[Place], Any], count: int = 2) -> list[A
     return results
 
 
-def _work(pipe, store: str, place: Place, work: Callable[[Place], Any]) -> None:
+def _work(pipe, store: str, place: Place, pickled: bytes) -> None:
     torch.set_num_threads(1)
     try:
+        register()
+        work = cloudpickle.loads(pickled)
         dist.init_process_group(
             "gloo", store=dist.FileStore(store, place.count), rank=place.rank, world_size=place.count
         )

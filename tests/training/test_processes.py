@@ -110,20 +110,20 @@ def test_one_command_starts_all_and_the_first_one_writes(start, configure, tmp_p
 
 @pytest.mark.slow
 def test_ctrl_c_ends_all_and_the_same_command_goes_on(start, configure):
-    whole = configure(*SMALL, "epochs=40", "checkpoint_seconds=0")
-    process = start("epochs=40", "checkpoint_seconds=0")
+    whole = configure(*SMALL, "epochs=400", "checkpoint_seconds=0")
+    process = start("epochs=400", "checkpoint_seconds=0")
     until(whole.checkpoint.exists, process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does it
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "interrupted; the same command goes on" in err
     assert "Traceback" not in err
-    assert family(process) == []
-    process = start("epochs=40", "checkpoint_seconds=0")
+    until(lambda: family(process) == [], seconds=30)
+    process = start("epochs=400", "checkpoint_seconds=0")
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert out.count("resuming after epoch") == 1
-    assert len(load(whole.record_path).curves["epoch"]) == 40
+    assert len(load(whole.record_path).curves["epoch"]) == 400
 
 
 @pytest.mark.slow
@@ -174,7 +174,7 @@ def test_what_one_process_alone_finds_is_told_in_one_line(start, configure, tmp_
     (line,) = told(err)
     assert line.startswith(f"error: {broken} cannot be read as an image")
     assert "Traceback" not in err
-    assert family(process) == []
+    until(lambda: family(process) == [], seconds=30)
     assert load(run.failed_path).error.startswith(f"UserError: {broken} cannot be read")
 
 
