@@ -24,7 +24,8 @@ def in_processes(folder, work: Callable[[Place], Any], count: int = 2) -> list[A
     pipes, processes = [], []
     for rank in range(count):
         ours, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=_work, args=(theirs, str(store), Place(rank, rank, count), cloudpickle.dumps(work)))
+        place = Place(rank, rank, count)
+        process = context.Process(target=_work, args=(theirs, str(store), place, cloudpickle.dumps(work)))
         process.start()
         theirs.close()
         pipes.append(ours)
