@@ -118,9 +118,10 @@ def slides_net(runs: pd.DataFrame) -> Figure | None:
 
 
 def ablation(runs: pd.DataFrame) -> Figure | None:
-    """Validation error of `ablation_bernoulli`: z × activations × order of hardening; a point a seed."""
+    """Validation error of `ablation_bernoulli`: z × activations × order of hardening; a point a seed. None before both
+    kinds of activations have runs."""
     chosen = of_experiment(runs, "ablation_bernoulli")
-    if chosen.empty:
+    if chosen.empty or set(chosen["method.activations"]) != {"hard", "annealed"}:
         return None
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
     order = ["by_part", "by_part_of_layer", "by_layer", "at_once"]

@@ -89,3 +89,5 @@ def test_the_ablation_has_a_panel_for_each_kind_of_activation():
     for ax in (hard, annealed):
         points = [y for c in ax.collections for _, y in c.get_offsets()]
         assert sorted(points) == [5.0] * 4 + [7.0] * 4
+    begun = [row for row in rows if row["method.activations"] == "hard"]
+    assert ablation(pd.DataFrame(begun)) is None
