@@ -23,6 +23,11 @@ ROOT = Path(spine.__file__).parent
 SMALL = ["method=bop", "devices=2", "limit_train=400", "compile=false"]
 
 
+def hear_ctrl_c() -> None:
+    """A shell starts background jobs with the signal ignored, and so would be what these start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def start(command):
     """start("epochs=3") → `python run.py` with these arguments, in a process of its own and a group of its own."""
@@ -36,6 +41,7 @@ def start(command):
             text=True,
             cwd=ROOT,
             start_new_session=True,
+            preexec_fn=hear_ctrl_c,
             env=os.environ | (environment or {}),
         )
         started.append(process)
@@ -110,8 +116,8 @@ def test_one_command_starts_all_and_the_first_one_writes(start, configure, tmp_p
 
 @pytest.mark.slow
 def test_ctrl_c_ends_all_and_the_same_command_goes_on(start, configure):
-    whole = configure(*SMALL, "epochs=400", "checkpoint_seconds=0")
-    process = start("epochs=400", "checkpoint_seconds=0")
+    whole = configure(*SMALL, "epochs=200", "checkpoint_seconds=0")
+    process = start("epochs=200", "checkpoint_seconds=0")
     until(whole.checkpoint.exists, process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does it
     _, err = process.communicate(timeout=60)
@@ -119,11 +125,11 @@ def test_ctrl_c_ends_all_and_the_same_command_goes_on(start, configure):
     assert "interrupted; the same command goes on" in err
     assert "Traceback" not in err
     until(lambda: family(process) == [], seconds=30)
-    process = start("epochs=400", "checkpoint_seconds=0")
+    process = start("epochs=200", "checkpoint_seconds=0")
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert out.count("resuming after epoch") == 1
-    assert len(load(whole.record_path).curves["epoch"]) == 400
+    assert len(load(whole.record_path).curves["epoch"]) == 200
 
 
 @pytest.mark.slow
