@@ -149,6 +149,7 @@ def test_without_records_no_suite_has_begun(folders):
 # the suites that there are
 
 
+@pytest.mark.slow
 def test_the_ids_are_those_of_the_runs_that_a_suite_makes(tmp_path):
     """By `sweeps`, which writes the tuned files, and makes runs of them."""
     import hydra

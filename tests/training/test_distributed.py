@@ -17,6 +17,8 @@ from tests.training.processes import in_processes
 from training.callbacks import EpochSeed
 from training.distributed import average_buffers, different, state_of
 
+pytestmark = pytest.mark.slow  # processes take their time to find each other
+
 # 5 batches of 40 and one of 13, of which one process has 6 examples and the other 7
 SMALL = ["epochs=3", "limit_train=213", "batch_size=40", "net=mlp", "net.width=32", "net.depth=2"]
 SYNCHRONIZED = "batch_norm=synchronized"
@@ -33,11 +35,6 @@ FREE_OF_DRAWS = {
     "reste": [],
     "bernoulli": [],
 }
-
-
-def slow_but(fast, names):
-    """Of these parameters all but one are tested with `-m slow`: processes take their time to find each other."""
-    return [name if name == fast else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
 def trained(training, wide=False):
@@ -92,7 +89,7 @@ def assert_close(one, other, rtol=1e-4):
         assert away <= rtol * max(value.double().abs().max().item(), 1e-3), name
 
 
-@pytest.mark.parametrize("method", slow_but("bop", FREE_OF_DRAWS))
+@pytest.mark.parametrize("method", FREE_OF_DRAWS)
 def test_without_batch_norm_the_flips_are_those_of_one_process_with_the_same_batches(method, shared, alone):
     settings = [f"method={method}", "net.norm=layer", *FREE_OF_DRAWS[method]]
     one, (first, second) = alone(*settings), shared(*settings)
@@ -107,7 +104,7 @@ def test_without_batch_norm_the_flips_are_those_of_one_process_with_the_same_bat
     assert sum(row["net_flips"] for row in one["rows"]) > 0 or method == "bernoulli"
 
 
-@pytest.mark.parametrize("method", slow_but("ste", ["real", "binaryconnect", "ste", "bop", "bop2nd"]))
+@pytest.mark.parametrize("method", ["real", "binaryconnect", "ste", "bop", "bop2nd"])
 def test_with_synchronized_batch_norm_as_well(method, shared, alone):
     settings = [f"method={method}", *FREE_OF_DRAWS[method]]
     one, (first, second) = alone(*settings, wide=True), shared(*settings, SYNCHRONIZED, wide=True)
@@ -119,7 +116,7 @@ def test_with_synchronized_batch_norm_as_well(method, shared, alone):
         assert ours["val_loss"] == pytest.approx(theirs["val_loss"], rel=1e-5)
 
 
-@pytest.mark.parametrize("method", slow_but("bop2nd", METHODS))
+@pytest.mark.parametrize("method", METHODS)
 def test_with_statistics_of_each_process_all_stay_alike_and_every_parameter_moves(method, shared):
     """Every parameter: where a library's optimizer used up its list of gradients (larq#286), some had no update."""
     more = {"bop": FLIPPING, "bop2nd": FREE_OF_DRAWS["bop2nd"], "pbnet": ["method.pretrain=0.34"]}.get(method, [])
@@ -130,7 +127,6 @@ def test_with_statistics_of_each_process_all_stay_alike_and_every_parameter_move
     assert still == []
 
 
-@pytest.mark.slow
 def test_batches_of_other_processes_are_other_batches_and_losses_are_of_all(configure, assemble, tmp_path):
     """Data in memory comes from no DataLoader: Lightning's sampler would leave every process with all of it."""
 
@@ -218,7 +214,6 @@ def test_a_process_that_strays_stops_the_run_with_one_line(what, name, shared):
         assert str(error) == f"processes 0 and 1 differ in {name} after epoch 2: they no longer train the same net"
 
 
-@pytest.mark.slow
 def test_other_data_in_another_process_is_told(configure, assemble, tmp_path):
     runs = [configure(*SMALL, "devices=2", f"split_seed={seed}") for seed in (0, 1)]
     results = in_processes(tmp_path, lambda place: assemble(runs[place.rank], place=place).fit())
@@ -236,7 +231,6 @@ class BreaksOff(pl.Callback):
             raise BrokenOffError
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("method", ["bop2nd", "bayesbinn", "pbop"])
 def test_a_resumed_run_ends_with_the_same_bits(method, shared, tmp_path):
     settings = [f"method={method}", "epochs=4", "checkpoint_seconds=0", "dataset.augment=crop"]
@@ -269,7 +263,6 @@ def test_buffers_become_their_mean_and_equal_ones_keep_their_bits(tmp_path):
         assert difference == "processes 0 and 1 differ in count"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "line"),
     [
