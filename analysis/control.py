@@ -52,12 +52,7 @@ def differences(values: Mapping[str, np.ndarray], control: np.ndarray, seed: int
     """Each method's difference to the control, of errors, with intervals that hold the true differences of all methods
     with 95 % probability. Methods with fewer than two values, and those with which nothing varies, have none."""
     usable = [name for name, x in values.items() if min(len(x), len(control)) > 1 and np.var(x) + np.var(control) > 0]
-    found = {
-        name: Difference(
-            float(np.mean(x) - np.mean(control)) if len(x) and len(control) else math.nan, math.nan, math.nan
-        )
-        for name, x in values.items()
-    }
+    found = {name: Difference(_difference(x, control), math.nan, math.nan) for name, x in values.items()}
     if not usable:
         return found
     samples = [control, *(values[name] for name in usable)]

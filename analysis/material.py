@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from analysis.aggregate import Values
 from analysis.cells import cells_of, net_of
+from analysis.overall import Overall, overall, scores
 from analysis.selection import load_failed, load_runs
 from analysis.suites import SuiteRuns, load_suites, runs_of
 from analysis.trials import load_trials
@@ -33,6 +35,16 @@ class Material:
     def comparisons(self) -> dict[str, list[Compared]]:
         """Label of a complete suite → its methods."""
         return {found.suite.label: compare(found) for found in self.complete}
+
+    @cached_property
+    def scores(self) -> dict[str, Values]:
+        """Of the complete settings."""
+        return scores(self.complete)
+
+    @cached_property
+    def overall(self) -> list[Overall]:
+        """The competitors over the complete settings."""
+        return overall(self.scores)
 
     @cached_property
     def covered(self) -> set[tuple[str, str]]:

@@ -12,7 +12,7 @@ from analysis.cells import compared
 from analysis.comparison_figures import error_while_training, flip_rates
 from analysis.formats import FORMATS
 from analysis.material import Material, gather
-from analysis.overall import overall, overall_table, relative_table, scores
+from analysis.overall import overall_table, relative_table
 from analysis.page.from_records import content_of
 from analysis.page.render import page
 from analysis.plotting import Figure, plt
@@ -59,7 +59,7 @@ def tables(material: Material) -> dict[str, pd.DataFrame]:
         result[f"suite_{label}_details"] = details_table(rows, found, material.trials.get(label, pd.DataFrame()))
     if material.complete:
         result["relative"] = relative_table(material.complete)
-        result["overall"] = overall_table(overall(scores(material.complete)), material.complete)
+        result["overall"] = overall_table(material.overall, material.complete)
     result["overview"] = overview(cells, published)
     result |= {f"source_{name}": error_table(cells, published, name) for name in SOURCES}
     if len(cells):
@@ -75,11 +75,10 @@ def figures(material: Material) -> Iterator[tuple[str, Figure | None]]:
     for name, draw in (study_figures.STUDIES | bernoulli_figures.FIGURES).items():
         yield name, draw(material.runs)
     names = {found.suite.label: found.setting for found in material.complete}
-    values = scores(material.complete)
     by_setting = [(names[label], rows) for label, rows in material.comparisons.items()]
     yield "differences", suite_figures.differences_to_control(by_setting)
-    yield "overall", suite_figures.all_settings(overall(values))
-    yield "performance_profile", suite_figures.performance_profile(values)
+    yield "overall", suite_figures.all_settings(material.overall)
+    yield "performance_profile", suite_figures.performance_profile(material.scores)
     searches = [
         (
             names[label],

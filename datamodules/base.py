@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -13,7 +14,7 @@ import torch
 from configs.settings import UserError, setting
 from datamodules import split
 from datamodules.batches import AUGMENTATIONS, CROP_PADDING, EVALUATION_BATCH, Batches
-from datamodules.corruptions import corrupt
+from datamodules.corruptions import CORRUPTIONS, corrupt
 from datamodules.loader import Loader, Share
 from datamodules.scaling import SCALINGS, Scaling, center_crop, check_scaling, fit
 
@@ -58,7 +59,7 @@ class DataModule(pl.LightningDataModule):
 
     A data set gives `Config`, `label`, `mirror`, `read_train`, `read_test`, `draw_validation` and, where it can be had,
     a download in `fetch`. After `setup("fit")`: `input_shape` (C, H, W), `classes`, `sizes`, `fingerprint`, `scaling`.
-    One that does not fit in memory gives its own `setup_train`, `setup_test` and `corrupted_test` for the two `read_`s.
+    One that does not fit in memory gives its own `setup_train`, `setup_test`, `corrupted_tests` for the two `read_`s.
 
     seed: of the training order and augmentation. limit: number of training examples kept, 0 = all; the validation
     set stays whole. device: where all tensors lie.
@@ -144,10 +145,12 @@ class DataModule(pl.LightningDataModule):
     def test_dataloader(self) -> Loader:
         return self._loaders["test"]
 
-    def corrupted_test(self, corruption: str) -> Loader:
-        """The test set with corrupted images, see `corruptions.py`."""
+    def corrupted_tests(self) -> Iterator[tuple[str, Loader]]:
+        """Corruption and the test set with images corrupted so, for each of `corruptions.py`, one at a time."""
         test = self.read_test()
-        return self._evaluation(corrupt(self._place(test.images), corruption), test.labels)
+        images = self._place(test.images)
+        for corruption in CORRUPTIONS:
+            yield corruption, self._evaluation(corrupt(images, corruption), test.labels)
 
     def for_run(self, seed: int, batch_size: int) -> "DataModule":
         """The same data for another run: its training and validation sets are these, not copies of them."""

@@ -1,6 +1,7 @@
 """ImageNet (ILSVRC 2012), streamed from its official folders; and any other set of images in the same folders."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from configs.settings import UserError, setting
 from datamodules import split
 from datamodules.base import DataConfig, DataModule, Examples, hash_of
 from datamodules.class_folders import ImageList, folder_names
+from datamodules.corruptions import CORRUPTIONS
 from datamodules.loader import Loader
 from datamodules.scaling import check_scaling, fit
 from datamodules.streamed import INTERPOLATIONS, StreamedBatches, middle_crop, random_crop
@@ -138,8 +140,8 @@ class ImageNet(DataModule):
         self._loaders["test"] = self._test()
         self.sizes["test"] = len(self.files["val"])
 
-    def corrupted_test(self, corruption: str) -> Loader:
-        return self._test(corruption)
+    def corrupted_tests(self) -> Iterator[tuple[str, Loader]]:
+        return ((corruption, self._test(corruption)) for corruption in CORRUPTIONS)
 
     def read_train(self) -> Examples:
         raise UserError(f"{self.config.name} is streamed, and not read into memory as a whole")

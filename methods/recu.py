@@ -11,7 +11,7 @@ from torch import Tensor
 from configs.settings import setting
 
 from .annealed import AnnealedConfig, AnnealedMethod
-from .binary.centred import CentredSign, within
+from .binary.centred import CentredSign, filter_mean, within
 from .binary.layers import Parts
 from .binary.sign import Quantizer, SlopeGradient, StraightThrough, approx_sign_slope, compute_dtype, sign
 from .optim.schedule import Schedule
@@ -29,6 +29,12 @@ class Config(AnnealedConfig):
     quantile_end: float = setting(0.99, "its value at the end of the run", low=0.5, below=1)
 
 
+def deviation(centred: Tensor) -> Tensor:
+    """√(var + 1e-5) of each filter or example whose mean was subtracted, with n − 1; it broadcasts over `centred`."""
+    variance = centred.square().sum(within(centred), keepdim=True) / max(centred[0].numel() - 1, 1)
+    return (variance + EPS).sqrt()
+
+
 class RectifiedClampSign(CentredSign):
     """`w = sign(W − mean_c)`. Gradient: 1{|W₁| ≤ Q} to `W₁ = 2√2·(W − mean_c)/√(var_c + 1e-5)`, and from there through
     variance and mean to W.
@@ -44,8 +50,7 @@ class RectifiedClampSign(CentredSign):
 
     def quantize(self, x: Tensor) -> Tensor:
         centred = self.mean(x)
-        variance = centred.square().sum(within(x), keepdim=True) / max(x[0].numel() - 1, 1)
-        standardized = centred * (2 * math.sqrt(2)) / (variance + EPS).sqrt()
+        standardized = centred * (2 * math.sqrt(2)) / deviation(centred)
         bound = (-standardized.abs().mean() * (2 - 2 * self.quantile).log()).detach()
         clamped = standardized.clamp(-bound, bound)
         return StraightThrough.apply(clamped, sign(centred, compute_dtype(x)))
@@ -58,9 +63,7 @@ class StandardizedApproxSign(Quantizer):
     def quantize(self, x: Tensor) -> Tensor:
         if not self.training:
             return sign(x, compute_dtype(x))
-        count = x[0].numel()
-        variance = (x - x.mean(within(x), keepdim=True)).square().sum(within(x), keepdim=True) / max(count - 1, 1)
-        return SlopeGradient.apply(x / (variance + EPS).sqrt(), None, approx_sign_slope, compute_dtype(x))
+        return SlopeGradient.apply(x / deviation(x - filter_mean(x)), None, approx_sign_slope, compute_dtype(x))
 
 
 class ReCU(AnnealedMethod):

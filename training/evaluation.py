@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 
-from datamodules.corruptions import CORRUPTIONS
 from results.wrong import encode
 
 from .trainer import Training
@@ -36,7 +35,7 @@ def measure(training: Training) -> None:
                 result[f"{name}_error"] = _evaluate(training, split)["error"]
         result["binarization_gap"] = result["binarized_error"] - result["error"]
     if record.test:
-        record.test["corrupted"] = {name: _test(training, training.data.corrupted_test(name)) for name in CORRUPTIONS}
+        record.test["corrupted"] = {name: _test(training, test) for name, test in training.data.corrupted_tests()}
 
 
 def _evaluate(training: Training, split: str) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def content_of(material: Material) -> Content:
     begun = [found for found in material.suites if found.methods and not found.complete]
     return Content(
         settings=sorted(settings, key=lambda s: (not s.complete, -len(s.cells), s.title)),
-        overall=overall_rows(material.complete),
+        overall=overall_rows(material.scores, material.overall),
         methods=method_lines(),
         runs=len(material.runs),
         published=published_of(material.published),

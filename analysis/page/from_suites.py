@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from analysis.aggregate import profile
-from analysis.overall import overall, scores
+from analysis.aggregate import Values, profile
+from analysis.overall import Overall as Scored
 from analysis.page.rows import Cell, Curve, Overall, Setting, around
 from analysis.page.thin import POINTS, digits
-from analysis.suites import CONTROL, SuiteRuns
+from analysis.suites import CONTROL
 from analysis.trials import best_found
 from analysis.verdict import Compared
 
@@ -42,9 +42,8 @@ def _compared(cell: Cell, row: Compared, found: pd.DataFrame) -> Cell:
     )
 
 
-def overall_rows(suites: Sequence[SuiteRuns]) -> list[Overall]:
+def overall_rows(values: dict[str, Values], rows: Sequence[Scored]) -> list[Overall]:
     """Competitors over the complete settings that they have; a profile's x are POINTS ratios from the lowest on."""
-    values = scores(suites)
     if CONTROL not in values:
         return []
     control = values[CONTROL]
@@ -57,5 +56,5 @@ def overall_rows(suites: Sequence[SuiteRuns]) -> list[Overall]:
             row.improves,
             [(digits(r), digits(s)) for r, s in zip(at, profile(values[row.method], control, at), strict=True)],
         )
-        for row in overall(values)
+        for row in rows
     ]

@@ -224,7 +224,7 @@ def test_the_fingerprint_sees_other_names_and_sizes(images):
 def test_corrupted_images_have_noise_of_their_own(originals):
     data = make(originals, "test")
     plain, y = collect(data.test_dataloader())
-    noisy, labels = collect(data.corrupted_test("noise"))
+    noisy, labels = collect(dict(data.corrupted_tests())["noise"])
     added = noisy.int() - plain.int()
     assert torch.equal(y, labels)
     assert not torch.equal(added[0], added[1])
