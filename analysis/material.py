@@ -9,6 +9,7 @@ import pandas as pd
 from analysis.aggregate import Values
 from analysis.cells import cells_of, net_of
 from analysis.overall import Overall, overall, scores
+from analysis.perturbed import load_perturbed
 from analysis.selection import load_failed, load_runs
 from analysis.suites import SuiteRuns, load_suites, runs_of
 from analysis.trials import load_trials
@@ -26,6 +27,7 @@ class Material:
     published: pd.DataFrame
     suites: list[SuiteRuns]
     trials: dict[str, pd.DataFrame]  # label of a complete suite → its trials
+    perturbed: dict[str, pd.DataFrame]  # label of a complete suite that has them → its perturbed runs
 
     @cached_property
     def complete(self) -> list[SuiteRuns]:
@@ -54,7 +56,7 @@ class Material:
 
 
 def gather(results: Path, configs: Path = Path(CONFIGS), tuned: Path | None = None) -> Material:
-    """Reads results/runs, results/trials, results/published.csv, and which runs make up the suites.
+    """Reads results/runs, results/trials, results/perturbed, results/published.csv, and which runs make up the suites.
 
     UserError where `results` is no results folder, or a file of it cannot be read."""
     if not (results / "published.csv").is_file():
@@ -72,4 +74,8 @@ def gather(results: Path, configs: Path = Path(CONFIGS), tuned: Path | None = No
         for found in complete
         if not found.suite.configurations
     }
-    return Material(runs, cells_of(runs), pd.read_csv(results / "published.csv"), suites, trials)
+    around = {
+        found.suite.label: load_perturbed(results / "perturbed", found.suite.label, found.methods) for found in complete
+    }
+    perturbed = {label: table for label, table in around.items() if len(table)}
+    return Material(runs, cells_of(runs), pd.read_csv(results / "published.csv"), suites, trials, perturbed)

@@ -1,6 +1,7 @@
 """Matplotlib and seaborn as every figure uses them: drawn into files, never in a window. Each method has one colour and
 one marker in all figures."""
 
+import math
 from itertools import cycle
 from typing import Any
 
@@ -14,7 +15,9 @@ from matplotlib.figure import Figure
 
 from configs.registry import METHODS
 
-__all__ = ["Figure", "colour", "marker", "plt", "sns"]
+__all__ = ["Figure", "colour", "marker", "panels", "plt", "sns"]
+
+COLUMNS = 3  # panels in a row
 
 # Paul Tol's "muted" scheme and three of his other colours, safe for colour-blind readers (SRON/EPS/TN/09-002), with
 # black for the real net. Methods that are added take them again with other markers, but not those of `real` and `ste`.
@@ -53,3 +56,14 @@ def colour(key: str) -> Any:
 
 def marker(key: str) -> str:
     return _look(key)[1]
+
+
+def panels(count: int, width: float, height: float, sharey: bool = False) -> tuple[Figure, list[plt.Axes]]:
+    """Axes in rows of up to COLUMNS; those that are not needed are removed."""
+    across = min(count, COLUMNS)
+    down = math.ceil(count / across)
+    size = (1.6 + width * across, 0.5 + height * down)
+    figure, axes = plt.subplots(down, across, figsize=size, layout="constrained", squeeze=False, sharey=sharey)
+    for ax in axes.flat[count:]:
+        ax.remove()
+    return figure, list(axes.flat[:count])

@@ -15,6 +15,7 @@ from analysis.material import Material, gather
 from analysis.overall import overall_table, relative_table
 from analysis.page.from_records import content_of
 from analysis.page.render import page
+from analysis.perturbed import perturbed_figure, perturbed_table
 from analysis.plotting import Figure, plt
 from analysis.tables import SOURCES, costs, error_table, overview, ranking
 from analysis.verdict import details_table, state, state_table, suite_table
@@ -57,6 +58,8 @@ def tables(material: Material) -> dict[str, pd.DataFrame]:
         rows = material.comparisons[label]
         result[f"suite_{label}"] = suite_table(rows, found)
         result[f"suite_{label}_details"] = details_table(rows, found, material.trials.get(label, pd.DataFrame()))
+        if label in material.perturbed:
+            result[f"suite_{label}_perturbed"] = perturbed_table(material.perturbed[label])
     if material.complete:
         result["relative"] = relative_table(material.complete)
         result["overall"] = overall_table(material.overall, material.complete)
@@ -87,6 +90,7 @@ def figures(material: Material) -> Iterator[tuple[str, Figure | None]]:
         for label, trials in material.trials.items()
     ]
     yield "best_against_trials", suite_figures.best_against_trials(searches)
+    yield "perturbed", perturbed_figure([(names[label], table) for label, table in material.perturbed.items()])
     for dataset, net in compared(material.cells):
         name = _file_name(f"{dataset} {net}")
         yield f"errors_{name}", error_while_training(material.cells, dataset, net)

@@ -10,13 +10,11 @@ from matplotlib.ticker import MaxNLocator
 
 from analysis.aggregate import Values, profile
 from analysis.overall import Overall
-from analysis.plotting import Figure, colour, marker, plt
+from analysis.plotting import Figure, colour, marker, panels, plt
 from analysis.suites import CONTROL
 from analysis.trials import best_found
 from analysis.verdict import Compared
 from configs.registry import METHODS
-
-COLUMNS = 3  # panels in a row
 
 
 def differences_to_control(settings: Sequence[tuple[str, Sequence[Compared]]]) -> Figure | None:
@@ -25,7 +23,7 @@ def differences_to_control(settings: Sequence[tuple[str, Sequence[Compared]]]) -
     methods = [m for m in METHODS if any(row.method == m and row.difference for _, rows in settings for row in rows)]
     if not methods:
         return None
-    figure, axes = _panels(len(settings), width=3.6, height=0.9 + 0.32 * len(methods), sharey=True)
+    figure, axes = panels(len(settings), width=3.6, height=0.9 + 0.32 * len(methods), sharey=True)
     for ax, (setting, rows) in zip(axes, settings, strict=True):
         by_method = {row.method: row for row in rows if row.difference}
         for place, method in enumerate(methods):
@@ -101,7 +99,7 @@ def best_against_trials(searches: Sequence[tuple[str, pd.DataFrame]]) -> Figure 
     curves = [(setting, best_found(trials)) for setting, trials in searches if len(trials)]
     if not curves:
         return None
-    figure, axes = _panels(len(curves), width=3.6, height=3.2)
+    figure, axes = panels(len(curves), width=3.6, height=3.2)
     shown = [m for m in METHODS if any(m in set(table["method"]) for _, table in curves)]
     for ax, (setting, table) in zip(axes, curves, strict=True):
         for method in shown:
@@ -116,17 +114,6 @@ def best_against_trials(searches: Sequence[tuple[str, pd.DataFrame]]) -> Figure 
     handles = [Line2D([], [], color=colour(m), marker=marker(m), markeredgecolor="white", label=m) for m in shown]
     figure.legend(handles=handles, loc="outside right center", frameon=False)
     return figure
-
-
-def _panels(count: int, width: float, height: float, sharey: bool = False) -> tuple[Figure, list[plt.Axes]]:
-    """Axes in rows of up to COLUMNS; those that are not needed are removed."""
-    across = min(count, COLUMNS)
-    down = math.ceil(count / across)
-    size = (1.6 + width * across, 0.5 + height * down)
-    figure, axes = plt.subplots(down, across, figsize=size, layout="constrained", squeeze=False, sharey=sharey)
-    for ax in axes.flat[count:]:
-        ax.remove()
-    return figure, list(axes.flat[:count])
 
 
 def _bar(half_width: float) -> float | None:

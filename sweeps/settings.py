@@ -50,9 +50,18 @@ class SuiteConfig(SweepConfig):
     plan: bool = setting(False, "only show what is left, and how long it will take")
 
 
+@dataclass
+class PerturbConfig(SuiteConfig):
+    """Runs around what the searches of a suite chose, one setting moved at a time."""
+
+    factor: float = setting(3.0, "what each tuned number is multiplied with, and divided by", above=1)
+    perturbed_dir: str = setting("results/perturbed", "where a table of each replicate's runs goes")
+
+
 def register_schemas() -> None:
-    """Tells Hydra of what configs/sweep.yaml and configs/suite.yaml have beyond a run's settings."""
-    for name, schema in (("sweep_schema", SweepConfig), ("suite_schema", SuiteConfig)):
+    """Tells Hydra of what the files of configs/ for sweeps, suites and perturbations have beyond a run's settings."""
+    schemas = {"sweep_schema": SweepConfig, "suite_schema": SuiteConfig, "perturb_schema": PerturbConfig}
+    for name, schema in schemas.items():
         ConfigStore.instance().store(name=name, node=schema)
 
 

@@ -93,11 +93,11 @@ def _checked(config: type, content: Any) -> Space:
         raise unknown("part of a search space", str(min(strange)), ("fixed", "tuned"))
     if both := given.keys() & tuned.keys():
         raise UserError(f"{min(both)} is both fixed and tuned")
-    fixed = {name: _valid(config, name, value) for name, value in given.items()}
+    fixed = {name: valid(config, name, value) for name, value in given.items()}
     return Space(fixed, {name: _distribution(config, name, values) for name, values in tuned.items()})
 
 
-def _valid(config: type, name: str, value: Any) -> Any:
+def valid(config: type, name: str, value: Any) -> Any:
     """The value as the method's Config has it. UserError for a name or value that it has not."""
     names = [item.name for item in fields(config) if item.name != "name"]
     if name not in names:
@@ -116,7 +116,7 @@ def _distribution(config: type, name: str, content: Any) -> BaseDistribution:
     ((scale, ends),) = content.items()
     if scale not in SCALES:
         raise unknown("scale", str(scale), SCALES)
-    values = [_valid(config, name, value) for value in ends] if isinstance(ends, list) else []
+    values = [valid(config, name, value) for value in ends] if isinstance(ends, list) else []
     if scale == "categorical":
         if len(set(values)) < 2 or len(set(values)) < len(values):
             raise UserError(f"{name} needs two or more different values to choose from, not {ends}")
