@@ -17,7 +17,8 @@ from analysis.page.from_records import content_of
 from analysis.page.render import page
 from analysis.perturbed import perturbed_figure, perturbed_table
 from analysis.plotting import Figure, plt
-from analysis.tables import SOURCES, costs, error_table, overview, ranking
+from analysis.published import SOURCES
+from analysis.tables import costs, error_table, overview, ranking
 from analysis.verdict import details_table, state, state_table, suite_table
 from results.files import write_whole
 

@@ -6,16 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-# Table → (published tables, our methods beside them). A method with real activations is listed where the source has
-# real activations.
-SOURCES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "binarynet": (("bnn-2016-table-1", "binarynet-table-1", "binarynet-table-2"), ("real", "binaryconnect", "ste")),
-    "bop": (("bop-2019", "bop2nd-2021", "snowbench"), ("real", "ste", "bop", "bop2nd", "pbop")),
-    "report": (("tf-bnn-report",), ("ste", "ste_shift")),
-    "bernoulli": (("bernoulli-2023",), ("real", "ste", "bernoulli")),
-    "bayesbinn": (("bayesbinn-2020", "bayesbinn-replication"), ("real", "binaryconnect", "bayesbinn")),
-    "pbnet": (("pbnet-2018",), ("real", "ste", "pbnet")),
-}
+from analysis.published import SOURCES, published_errors
+
 DATASETS = ("MNIST", "SVHN", "CIFAR-10")
 YES_NO = {True: "yes", False: "no"}
 BUDGET = ("epochs", "batch", "loss")
@@ -38,14 +30,13 @@ def measured_rows(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def published_rows(published: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """Published figures as rows of an error table; accuracies become errors, 100 − accuracy."""
-    rows = published[published["table"].isin(names) & published["metric"].isin(["test error %", "test accuracy %"])]
-    errors = [100 - r.value if "accuracy" in r.metric else r.value for r in _rows(rows)]
+    """Published figures as rows of an error table."""
+    rows = published_errors(published, names)
     return pd.DataFrame(
         {
             "data set": rows["dataset"],
             "method": rows["method"],
-            "test error, %": [spread(e, s) for e, s in zip(errors, rows["spread"], strict=True)],
+            "test error, %": [spread(e, s) for e, s in zip(rows["error"], rows["spread"], strict=True)],
             "n": [text(n) for n in rows["n"]],
             "epochs": [text(e) for e in rows["epochs"]],
             "net": rows["net"].fillna(""),
@@ -59,7 +50,7 @@ def error_table(table: pd.DataFrame, published: pd.DataFrame, source: str) -> pd
     """One source's published rows, and ours of the same methods on the same data sets below them."""
     names, methods = SOURCES[source]
     other = published_rows(published, names)
-    datasets = set(other["data set"].str.removesuffix(" (binarized)"))
+    datasets = set(published_errors(published, names)["data"])
     mine = table[table["family"].isin(methods) & table["dataset"].isin(datasets)] if len(table) else table
     both = pd.concat([other, measured_rows(mine)] if len(mine) else [other], ignore_index=True)
     return both.sort_values("data set", kind="stable", ignore_index=True)

@@ -12,13 +12,13 @@ from analysis.page.from_suites import overall_rows, with_verdict
 from analysis.page.method_lines import method_lines
 from analysis.page.rows import Cell, Content, Curve, Published, Run, Setting, around
 from analysis.page.thin import curve_of
+from analysis.published import SOURCES, published_errors
 from analysis.suites import CONTROL
-from analysis.tables import SOURCES, text
+from analysis.tables import text
 from analysis.verdict import state
 from configs.registry import METHODS
 
 AGAIN = "results_dir=outputs/again"  # so that a run whose record is there is made again, and not skipped
-ERRORS = ("test error %", "test accuracy %")
 
 
 def content_of(material: Material) -> Content:
@@ -113,19 +113,17 @@ def median(runs: pd.DataFrame, column: str) -> float:
 
 
 def published_of(published: pd.DataFrame) -> list[Published]:
-    """The test errors of published.csv; accuracies become errors."""
-    rows = published[published["metric"].isin(ERRORS)]
     return [
         Published(
             table=row["table"],
             dataset=row["dataset"],
             method=row["method"],
-            error=100 - row["value"] if "accuracy" in row["metric"] else row["value"],
+            error=row["error"],
             spread=row["spread"],
             binary_activations=text(row["binary_activations"]),
             net=text(row["net"]),
             epochs=text(row["epochs"]),
             source=text(row["source"]),
         )
-        for _, row in rows.iterrows()
+        for _, row in published_errors(published).iterrows()
     ]

@@ -7,6 +7,7 @@ import pytest
 
 from analysis.cells import cells_of, compared
 from analysis.formats import latex, markdown
+from analysis.published import SOURCES, published_errors
 from analysis.selection import RESULTS
 from analysis.tables import costs, error_table, first_below, overview, ranking
 from tests.analysis.made_up import run
@@ -108,6 +109,26 @@ def test_published_accuracies_become_errors_and_stand_beside_ours():
     assert of["MNIST", "bayesbinn"] == "1.25 ± 0.07"
     assert "ste" not in set(rows["method"])  # binary activations have no place there
     assert list(of["CIFAR-10"].index) == ["BayesBiNN", "STE", "Full precision"]
+
+
+def test_published_imagenet_figures_are_top_1_errors_beside_ours():
+    ours = [run("recu", 0, 40.5, label="ImageNet", **{"net.name": "resnet18"}), run("recu", 0, 3.5)]
+    rows = error_table(cells_of(pd.DataFrame(ours)), PUBLISHED, "recu")
+    imagenet = rows[rows["data set"].str.startswith("ImageNet")]
+    assert imagenet["test error, %"].tolist() == ["40.50", "39.02"]  # no top-5 error
+    assert imagenet["source"].str.contains("checkpoint chosen on the test set").tolist() == [False, True]
+    assert "MNIST" not in set(rows["data set"])
+
+
+def test_every_published_error_is_in_a_table():
+    kept = published_errors(PUBLISHED)
+    assert set(kept["table"]) == {table for tables, _ in SOURCES.values() for table in tables}
+    expected = [
+        row.value if row.metric == "test error %" else 100 - row.value
+        for row in PUBLISHED.itertuples()
+        if row.metric in ("test error %", "test accuracy %", "top-1 %")
+    ]
+    assert kept["error"].tolist() == pytest.approx(expected)
 
 
 def test_missing_is_empty_and_never_zero():

@@ -1,0 +1,32 @@
+"""Published figures (results/published.csv) as test errors, and which methods stand beside which."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+# Table → (published tables, our methods beside them). A method with real activations is listed where the source has
+# real activations.
+SOURCES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "binarynet": (("bnn-2016-table-1", "binarynet-table-1", "binarynet-table-2"), ("real", "binaryconnect", "ste")),
+    "bop": (("bop-2019", "bop2nd-2021", "snowbench"), ("real", "ste", "bop", "bop2nd", "pbop")),
+    "report": (("tf-bnn-report",), ("ste", "ste_shift")),
+    "bernoulli": (("bernoulli-2023",), ("real", "ste", "bernoulli")),
+    "bayesbinn": (("bayesbinn-2020", "bayesbinn-replication"), ("real", "binaryconnect", "bayesbinn")),
+    "pbnet": (("pbnet-2018",), ("real", "ste", "pbnet")),
+    "xnornet": (("xnornet-2016", "birealnet-2018", "larq-zoo"), ("ste",)),
+    "irnet": (("irnet-2020",), ("irnet",)),
+    "recu": (("recu-2021",), ("recu",)),
+    "reste": (("reste-2023",), ("reste",)),
+}
+ACCURACIES = ("test accuracy %", "top-1 %")
+ERRORS = ("test error %", *ACCURACIES)
+
+
+def published_errors(published: pd.DataFrame, tables: Sequence[str] | None = None) -> pd.DataFrame:
+    """The rows that are test errors or accuracies (ImageNet: top-1), of these tables, null: of all. `error` is in %,
+    100 − accuracy, and `data` the data set without what stands in brackets behind it."""
+    rows = published[published["metric"].isin(ERRORS)]
+    rows = rows if tables is None else rows[rows["table"].isin(tables)]
+    value = rows["value"].astype(float)
+    error = value.where(~rows["metric"].isin(ACCURACIES), 100 - value)
+    return rows.assign(error=error, data=rows["dataset"].str.replace(r" \(.*", "", regex=True))
