@@ -1,6 +1,7 @@
 """Matplotlib and seaborn as every figure uses them: drawn into files, never in a window. Each method has one colour and
 one marker in all figures."""
 
+import io
 import math
 from itertools import cycle
 from typing import Any
@@ -15,7 +16,7 @@ from matplotlib.figure import Figure
 
 from configs.registry import METHODS
 
-__all__ = ["Figure", "colour", "marker", "panels", "plt", "sns"]
+__all__ = ["Figure", "colour", "marker", "panels", "plt", "png", "sns"]
 
 COLUMNS = 3  # panels in a row
 
@@ -67,3 +68,11 @@ def panels(count: int, width: float, height: float, sharey: bool = False) -> tup
     for ax in axes.flat[count:]:
         ax.remove()
     return figure, list(axes.flat[:count])
+
+
+def png(figure: Figure, dpi: int = 120) -> bytes:
+    """The figure as a PNG that does not name the version of Matplotlib; the figure is closed."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=dpi, metadata={"Software": None})
+    plt.close(figure)
+    return content.getvalue()

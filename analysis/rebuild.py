@@ -1,6 +1,5 @@
 """All tables and figures of a results folder, and its page: which there are, and how they are written."""
 
-import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ from analysis.overall import overall_table, relative_table
 from analysis.page.from_records import content_of
 from analysis.page.render import page
 from analysis.perturbed import perturbed_figure, perturbed_table
-from analysis.plotting import Figure, plt
+from analysis.plotting import Figure, png
 from analysis.published import SOURCES
 from analysis.tables import costs, error_table, overview, ranking
 from analysis.verdict import details_table, state, state_table, suite_table
@@ -96,14 +95,6 @@ def figures(material: Material) -> Iterator[tuple[str, Figure | None]]:
         name = _file_name(f"{dataset} {net}")
         yield f"errors_{name}", error_while_training(material.cells, dataset, net)
         yield f"flips_{name}", flip_rates(material.cells, dataset, net)
-
-
-def png(figure: Figure) -> bytes:
-    """The figure as a PNG that does not name the version of Matplotlib; the figure is closed."""
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=120, metadata={"Software": None})
-    plt.close(figure)
-    return content.getvalue()
 
 
 def _file_name(text: str) -> str:

@@ -1,42 +1,77 @@
-"""Every notebook runs from the committed records, and shows tables; committed ones hold no output that ages."""
+"""Every notebook runs from the committed records, and the outputs that it keeps are what it shows today."""
 
+import base64
+import shutil
+import struct
 from typing import Any
 
 import IPython.display
 import nbformat
 import pytest
-from nbclient import NotebookClient
 
-from analysis.__main__ import HERE
+from analysis import notebook
 
-NOTEBOOKS = {path.stem: path for path in sorted((HERE / "notebooks").glob("*.ipynb"))}
+NOTEBOOKS = {path.stem: path for path in sorted(notebook.FOLDER.glob("*.ipynb"))}
+AGAIN = "the notebook's outputs are not current: python -m analysis.notebook"
 
 
 @pytest.fixture(params=NOTEBOOKS)
-def book(request) -> Any:
-    return nbformat.read(NOTEBOOKS[request.param], as_version=4)
+def name(request) -> str:
+    return request.param
 
 
-def test_the_cells_of_a_notebook_run(book, tmp_path, monkeypatch):
-    """In this process, which has pandas and seaborn already; what a notebook displays is collected."""
+def size(png: bytes) -> tuple[int, int]:
+    """Width and height in pixels, from the header."""
+    return struct.unpack(">II", png[16:24])
+
+
+def kept(path) -> list[list[Any]]:
+    """For each code cell what it shows: text, tables as Markdown, figures by their size in pixels."""
+    cells = []
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "code":
+            shown: list[Any] = []
+            for output in cell.outputs:
+                data = output.get("data", {})
+                if "image/png" in data:
+                    shown.append(size(base64.b64decode(data["image/png"])))
+                else:
+                    shown.append(data["text/markdown"] if "text/markdown" in data else output["text"])
+            cells.append(shown)
+    return cells
+
+
+def test_the_outputs_of_a_notebook_are_current(name, tmp_path, monkeypatch, capsys):
+    """Run in this process, which has pandas and seaborn already; what a notebook displays is collected."""
     shown: list[Any] = []
-    monkeypatch.setattr(IPython.display, "display", shown.append)
+
+    def display(content: Any) -> None:
+        table = isinstance(content, IPython.display.Markdown)
+        shown.append(content.data if table else size(content.data))
+
+    monkeypatch.setattr(IPython.display, "display", display)
+    monkeypatch.setattr(notebook, "display", display)
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
-    for cell in book.cells:
+    cells = []
+    capsys.readouterr()
+    for cell in nbformat.read(NOTEBOOKS[name], as_version=4).cells:
         if cell.cell_type == "code":
-            assert not cell.outputs
-            assert cell.execution_count is None
             exec(compile(cell.source, "notebook", "exec"), names)
-    tables = [content.data for content in shown if isinstance(content, IPython.display.Markdown)]
-    assert any("| ste |" in table for table in tables)
-    assert None not in shown  # a figure without records
+            if printed := capsys.readouterr().out:
+                shown.append(printed)
+            cells.append(shown.copy())
+            shown.clear()
+    assert cells == kept(NOTEBOOKS[name]), AGAIN
+    assert any("| ste |" in text for texts in cells for text in texts if isinstance(text, str))
 
 
 @pytest.mark.slow
-def test_a_notebook_runs_in_jupyter(book, tmp_path):
-    NotebookClient(book, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    outputs = [output for cell in book.cells for output in cell.get("outputs", [])]
-    tables = [output["data"]["text/markdown"] for output in outputs if "text/markdown" in output.get("data", {})]
-    assert any("| ste |" in table for table in tables)
-    assert not [output for output in outputs if output.get("name") == "stderr"]
+def test_a_notebook_runs_in_jupyter(name, tmp_path):
+    again = shutil.copy(NOTEBOOKS[name], tmp_path)
+    notebook.run(again)
+    assert kept(again) == kept(NOTEBOOKS[name]), AGAIN
+    first = again.read_bytes()
+    assert b'"stderr"' not in first
+    notebook.run(again)
+    assert again.read_bytes() == first

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from analysis.overall import overall, scores
-from analysis.plotting import colour
-from analysis.rebuild import figures, gather, png
+from analysis.plotting import colour, png
+from analysis.rebuild import figures, gather
 from analysis.suite_figures import all_settings, best_against_trials, differences_to_control, performance_profile
 from analysis.verdict import compare
 from tests.analysis.made_up_suites import make_folders, make_runs, make_suite
