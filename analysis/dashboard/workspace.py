@@ -10,13 +10,14 @@ from wandb_workspaces.workspaces import RunsetSettings, Section, SectionLayoutSe
 from analysis.dashboard import BANDS
 
 NAME = "Methods compared"
-GROUPS = ("dataset.name", "method.name")
+GROUPS = ("dataset.name", "net.name", "epochs", "method.name")
 MOST = 100  # groups in a panel; W&B's default shows ten
 COLUMNS = 3
 
 
 def workspace(entity: str, project: str, dataset: str | None = None, bands: str = "minmax") -> Workspace:
-    """The view: runs of one data set and method are one line or bar, with a band over them, the seeds.
+    """The view: runs of one data set, net, number of epochs and method are one line or bar, with a band over them, the
+    seeds or replicates.
 
     Runs on a part of the training set (`limit_train`) are left out, as they are in the tables: they belong to studies
     of hyperparameters, where not only the seed differs. dataset: shows only its runs. bands: a key of BANDS."""
@@ -90,6 +91,16 @@ def sections(bands: str) -> list[Section]:
             line("flip_flop", "share of flips undone within 10 steps"),
             line("never_flipped", "share of weights never flipped"),
             line("agreement", "agreement with the gradient"),
+        ],
+        "Packed net": [
+            bar("packed.test.error", "test error of the packed net, %"),
+            bar("packed.bytes", "size of the packed net, bytes"),
+            bar("packed.test.differ", "predictions that are not the trained net's"),
+        ],
+        "Corrupted test images": [
+            bar("test.corrupted.noise", "test error with noise, %"),
+            bar("test.corrupted.blur", "test error with blur, %"),
+            bar("test.corrupted.contrast", "test error with low contrast, %"),
         ],
         "Time": [
             line("seconds", "seconds of the epoch"),
