@@ -38,6 +38,26 @@ class Material:
         """Label of a complete suite → its methods."""
         return {found.suite.label: compare(found) for found in self.complete}
 
+    @property
+    def named_comparisons(self) -> list[tuple[str, list[Compared]]]:
+        """Each complete setting in words, and its methods."""
+        return [(found.setting, self.comparisons[found.suite.label]) for found in self.complete]
+
+    @property
+    def named_searches(self) -> list[tuple[str, pd.DataFrame]]:
+        """Each complete setting in words, and the trials of its competitors."""
+        rows = {label: [row.method for row in own if row.competes] for label, own in self.comparisons.items()}
+        return [(name, trials[trials["method"].isin(rows[label])]) for label, name, trials in self._named(self.trials)]
+
+    @property
+    def named_perturbed(self) -> list[tuple[str, pd.DataFrame]]:
+        """Each complete setting in words, and its perturbed runs, where there are any."""
+        return [(name, table) for _, name, table in self._named(self.perturbed)]
+
+    def _named(self, tables: dict[str, pd.DataFrame]) -> list[tuple[str, str, pd.DataFrame]]:
+        names = {found.suite.label: found.setting for found in self.complete}
+        return [(label, names[label], table) for label, table in tables.items()]
+
     @cached_property
     def scores(self) -> dict[str, Values]:
         """Of the complete settings."""
@@ -74,8 +94,6 @@ def gather(results: Path, configs: Path = Path(CONFIGS), tuned: Path | None = No
         for found in complete
         if not found.suite.configurations
     }
-    around = {
-        found.suite.label: load_perturbed(results / "perturbed", found.suite.label, found.methods) for found in complete
-    }
+    around = {found.suite.label: load_perturbed(results / "perturbed", found.suite) for found in complete}
     perturbed = {label: table for label, table in around.items() if len(table)}
     return Material(runs, cells_of(runs), pd.read_csv(results / "published.csv"), suites, trials, perturbed)

@@ -3,7 +3,6 @@
 python -m analysis.notebook      runs all notebooks from the committed records, and keeps what they show
 """
 
-import sys
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from configs.registry import ROOT
 
 FOLDER = ROOT / "analysis" / "notebooks"
 DOTS = 72  # an inch, so that the files stay small
+NOTHING = "No records of it yet."
 
 
 @cache
@@ -28,15 +28,13 @@ def material() -> Material:
 
 
 def show(table: pd.DataFrame) -> None:
-    display(Markdown(markdown(table)))
+    """The table; of an empty one, that there are no records of it."""
+    display(Markdown(markdown(table) if len(table) else NOTHING))
 
 
 def draw(figure: Figure | None) -> None:
     """The figure as a PNG; of None, that there are no records of it."""
-    if figure is None:
-        print("no records of it yet")
-        return
-    display(Image(png(figure, DOTS), embed=True))
+    display(Image(png(figure, DOTS), embed=True) if figure else Markdown(NOTHING))
 
 
 def run(path: Path) -> None:
@@ -53,4 +51,3 @@ if __name__ == "__main__":
     for path in sorted(FOLDER.glob("*.ipynb")):
         run(path)
         print(f"notebook {path}", flush=True)
-    sys.exit()

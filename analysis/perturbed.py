@@ -1,98 +1,109 @@
 """How much depends on each setting that a search chose: validation errors of `python -m sweeps.perturb`."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from analysis.plotting import Figure, colour, panels
+from analysis.suites import Suite, read_settings
+from analysis.trials import tables_of
 from analysis.verdict import signed
+from configs.ranges import MOVED_BY
 from configs.registry import METHODS
 from configs.settings import UserError
 
-COLUMNS = ["method", "replicate", "setting", "chosen", "ratio", "increase"]
+COLUMNS = ["method", "replicate", "setting", "chosen", "direction", "increase"]
+DIRECTIONS = {"lower": ("÷", "<"), "higher": ("×", ">")}  # of a moved value; its sign, and its marker
 LINEAR = 1.0  # points up to which the figure's axis is linear; beyond, logarithmic
 
 
-def load_perturbed(folder: Path, suite: str, methods: Sequence[str]) -> pd.DataFrame:
+def load_perturbed(folder: Path, suite: Suite) -> pd.DataFrame:
     """A row for each moved setting in <folder>/<suite>/<method>/r<replicate>.csv: `method`, `replicate`, `setting`, its
-    `chosen` value, `ratio` of the moved value to it, and `increase`, the validation error less that of the chosen
-    configuration, in points; NaN where either run failed. UserError, naming the file, where one is no such table."""
-    rows = []
-    for path in sorted(folder.glob(f"{suite}/*/r*.csv")):
-        if path.parent.name not in methods:
-            continue
+    `chosen` value, whether it was moved `lower` or `higher`, and `increase`, the validation error less that of the
+    chosen configuration, in points; infinite where the moved run failed, NaN where the chosen one did.
+
+    UserError, naming the file, where one is no such table, or not of the configuration that the suite chose."""
+    rows: list[list[Any]] = []
+    for method, replicate, path in tables_of(folder, suite.label, suite.methods):
         try:
             table = pd.read_csv(path, dtype=str, keep_default_na=False)
-            errors = table["validation_error"].replace("", "nan").astype(float)
+            errors = table["validation_error"].replace("", "inf").astype(float)
             settings = table.drop(columns=["trial", "state", "validation_error"])
+            start = math.nan if math.isinf(errors[0]) else errors[0]
             for place in range(1, len(table)):
                 (name,) = settings.columns[settings.iloc[place] != settings.iloc[0]]
                 chosen, moved = (float(settings[name][row]) for row in (0, place))
-                rows.append(
-                    [path.parent.name, int(path.stem[1:]), name, chosen, moved / chosen, errors[place] - errors[0]]
-                )
+                direction = "lower" if moved < chosen else "higher"
+                rows.append([method, replicate, name, chosen, direction, errors[place] - start])
         except (OSError, ValueError, KeyError) as error:
             raise UserError(f"{path} is not a readable table of perturbed runs: {error}") from error
+        source = suite.configurations or suite
+        tuned = read_settings(source.tuned / source.label / method / f"r{replicate}.yaml").get("method", {})
+        texts = {name: "" if value is None else str(value) for name, value in tuned.items() if name in settings}
+        if any(text != settings[name][0] for name, text in texts.items()):
+            raise UserError(f"{path} is of another search: python -m sweeps.perturb suite={suite.label} makes it anew")
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def increases(perturbed: pd.DataFrame) -> pd.DataFrame:
-    """`method`, `setting`, `chosen` (a list, one of each replicate), and as `lower` and `higher` the mean increase over
-    the replicates of moving it this way. NaN where no replicate has such a run, or one of them failed."""
-    columns = ["method", "setting", "chosen", "lower", "higher"]
-    rows = []
-    for (method, name), own in perturbed.groupby(["method", "setting"], sort=False):
-        both = [own.loc[side, "increase"].mean(skipna=False) for side in (own["ratio"] < 1, own["ratio"] > 1)]
-        rows.append([method, name, own.groupby("replicate")["chosen"].first().tolist(), *both])
-    return pd.DataFrame(rows, columns=columns)
-
-
-def factor_of(perturbed: pd.DataFrame) -> float:
-    """What the settings were multiplied with, and divided by, as far as rounded values tell."""
-    ratios = perturbed["ratio"]
-    return float(f"{ratios.where(ratios > 1, 1 / ratios).median():.2g}")
+    """`method`, `setting`, `direction`, `chosen` (a list, one of each replicate that has such a run), and `increase`,
+    its mean over them; infinite where a moved run failed."""
+    groups = perturbed.groupby(["method", "setting", "direction"], sort=False)
+    return groups.agg(chosen=("chosen", list), increase=("increase", "mean")).reset_index()
 
 
 def perturbed_table(perturbed: pd.DataFrame) -> pd.DataFrame:
     """A row for each setting of a method, in the order of the registry."""
-    found, factor = increases(perturbed), f"{factor_of(perturbed):g}"
-    found = found.sort_values("method", key=lambda names: names.map(list(METHODS).index), kind="stable")
-    result = pd.DataFrame(
-        {
-            "method": found["method"],
-            "setting": found["setting"],
-            "chosen": [", ".join(f"{value:g}" for value in values) for values in found["chosen"]],
-            f"÷ {factor}": found["lower"].map(signed),
-            f"× {factor}": found["higher"].map(signed),
-        }
-    )
+    found = increases(perturbed)
+    rows = []
+    for method in METHODS:
+        own = found[found["method"] == method]
+        for name in own["setting"].unique():
+            parts = own[own["setting"] == name].set_index("direction")
+            chosen = max(parts["chosen"], key=len)
+            cells = {}
+            for direction, (sign, _) in DIRECTIONS.items():
+                there = direction in parts.index
+                text = _increase(parts.at[direction, "increase"]) if there else ""
+                fewer = there and len(parts.at[direction, "chosen"]) < len(chosen)
+                cells[f"{sign} {MOVED_BY}"] = f"{text} (n = {len(parts.at[direction, 'chosen'])})" if fewer else text
+            rows.append({"method": method, "setting": name, "chosen": ", ".join(f"{v:g}" for v in chosen)} | cells)
+    result = pd.DataFrame(rows)
     result.attrs["note"] = (
         "Validation error less that of the chosen configuration, in points: mean over the replicates that the values "
-        "chosen are of. One run each, with the same split and seed; an empty cell is a value that the method refuses, "
-        "or a failed run."
+        "chosen are of, or over n of them. One run each, with the same split and seed. An empty cell is a value that "
+        "the method refuses."
     )
     return result
 
 
+def _increase(value: float) -> str:
+    return "failed" if math.isinf(value) else signed(value)
+
+
 def perturbed_figure(settings: Sequence[tuple[str, pd.DataFrame]]) -> Figure | None:
     """A panel a setting: how much the validation error rises where one setting of a method is moved from what its
-    search chose, mean over replicates. The setting that matters most is named. None without any such runs."""
+    search chose, mean over replicates. The setting that matters most is named; a cross at the edge is a failed run.
+    None without any such runs."""
     if not settings:
         return None
-    tables = [(name, increases(perturbed), factor_of(perturbed)) for name, perturbed in settings]
-    methods = [m for m in METHODS if any(m in set(table["method"]) for _, table, _ in tables)]
+    tables = [(name, increases(perturbed)) for name, perturbed in settings]
+    methods = [m for m in METHODS if any(m in set(table["method"]) for _, table in tables)]
     figure, axes = panels(len(tables), width=4.6, height=0.9 + 0.34 * len(methods), sharey=True)
-    for ax, (name, table, factor) in zip(axes, tables, strict=True):
+    for ax, (name, table) in zip(axes, tables, strict=True):
+        finite = table["increase"][table["increase"].abs() < math.inf]
+        edge = 2 * max(finite.max(), LINEAR) if len(finite) else LINEAR
         for place, method in enumerate(methods):
-            own = table[table["method"] == method]
-            for direction, shape in (("lower", "<"), ("higher", ">")):
-                ax.scatter(
-                    own[direction], [place] * len(own), 64, colour(method), marker=shape, edgecolors="white", zorder=3
-                )
-            largest = zip(own[["lower", "higher"]].max(axis=1), own["setting"], strict=True)
-            if shown := [(x, setting) for x, setting in largest if x == x]:
-                x, setting = max(shown)
+            own = table[(table["method"] == method) & table["increase"].notna()]
+            points = sorted(zip(own["increase"].clip(upper=edge), own["direction"], own["setting"], strict=True))
+            for x, direction, _ in points:
+                marker = "x" if x == edge else DIRECTIONS[direction][1]
+                ax.plot(x, place, marker=marker, markersize=7, color=colour(method), markeredgewidth=1, zorder=3)
+            if points:
+                x, _, setting = points[-1]
                 ax.annotate(setting, (x, place), (8, 0), textcoords="offset points", va="center", fontsize=8)
         ax.axvline(0, color="black", linewidth=0.8)
         ax.set_xscale("symlog", linthresh=LINEAR)
@@ -102,5 +113,5 @@ def perturbed_figure(settings: Sequence[tuple[str, pd.DataFrame]]) -> Figure | N
         ax.set_title(name, fontsize=9)
         ax.set_yticks(range(len(methods)), methods)
         ax.set_ylim(len(methods) - 0.5, -0.5)
-        ax.set_xlabel(f"rise of the validation error, points (< divided by {factor:g}, > multiplied)")
+        ax.set_xlabel(f"rise of the validation error, points (< ÷ {MOVED_BY}, > × {MOVED_BY})")
     return figure

@@ -23,10 +23,15 @@ ERRORS = ("test error %", *ACCURACIES)
 
 
 def published_errors(published: pd.DataFrame, tables: Sequence[str] | None = None) -> pd.DataFrame:
-    """The rows that are test errors or accuracies (ImageNet: top-1), of these tables, null: of all. `error` is in %,
-    100 − accuracy, and `data` the data set without what stands in brackets behind it."""
+    """The rows that are test errors or accuracies (ImageNet: top-1), of these tables, or of all. `error` is in %, or
+    100 − accuracy."""
     rows = published[published["metric"].isin(ERRORS)]
     rows = rows if tables is None else rows[rows["table"].isin(tables)]
     value = rows["value"].astype(float)
     error = value.where(~rows["metric"].isin(ACCURACIES), 100 - value)
-    return rows.assign(error=error, data=rows["dataset"].str.replace(r" \(.*", "", regex=True))
+    return rows.assign(error=error)
+
+
+def plain(datasets: pd.Series) -> pd.Series:
+    """The data sets without what stands in brackets behind them: `ImageNet` for `ImageNet (Bi-Real)`."""
+    return datasets.str.replace(r" \(.*", "", regex=True)

@@ -77,20 +77,11 @@ def figures(material: Material) -> Iterator[tuple[str, Figure | None]]:
     """File name and figure, None where there are no records for it; one at a time, so that each can be closed."""
     for name, draw in (study_figures.STUDIES | bernoulli_figures.FIGURES).items():
         yield name, draw(material.runs)
-    names = {found.suite.label: found.setting for found in material.complete}
-    by_setting = [(names[label], rows) for label, rows in material.comparisons.items()]
-    yield "differences", suite_figures.differences_to_control(by_setting)
+    yield "differences", suite_figures.differences_to_control(material.named_comparisons)
     yield "overall", suite_figures.all_settings(material.overall)
     yield "performance_profile", suite_figures.performance_profile(material.scores)
-    searches = [
-        (
-            names[label],
-            trials[trials["method"].isin([row.method for row in material.comparisons[label] if row.competes])],
-        )
-        for label, trials in material.trials.items()
-    ]
-    yield "best_against_trials", suite_figures.best_against_trials(searches)
-    yield "perturbed", perturbed_figure([(names[label], table) for label, table in material.perturbed.items()])
+    yield "best_against_trials", suite_figures.best_against_trials(material.named_searches)
+    yield "perturbed", perturbed_figure(material.named_perturbed)
     for dataset, net in compared(material.cells):
         name = _file_name(f"{dataset} {net}")
         yield f"errors_{name}", error_while_training(material.cells, dataset, net)

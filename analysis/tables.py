@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.published import SOURCES, published_errors
+from analysis.published import SOURCES, plain, published_errors
 
 DATASETS = ("MNIST", "SVHN", "CIFAR-10")
 YES_NO = {True: "yes", False: "no"}
@@ -47,13 +47,14 @@ def published_rows(published: pd.DataFrame, names: Sequence[str]) -> pd.DataFram
 
 
 def error_table(table: pd.DataFrame, published: pd.DataFrame, source: str) -> pd.DataFrame:
-    """One source's published rows, and ours of the same methods on the same data sets below them."""
+    """One source's published rows, and below those of a data set ours of the same methods on it."""
     names, methods = SOURCES[source]
     other = published_rows(published, names)
-    datasets = set(published_errors(published, names)["data"])
-    mine = table[table["family"].isin(methods) & table["dataset"].isin(datasets)] if len(table) else table
+    datasets = plain(other["data set"])
+    mine = table[table["family"].isin(methods) & table["dataset"].isin(set(datasets))] if len(table) else table
     both = pd.concat([other, measured_rows(mine)] if len(mine) else [other], ignore_index=True)
-    return both.sort_values("data set", kind="stable", ignore_index=True)
+    order = plain(both["data set"]).sort_values(kind="stable").index
+    return both.loc[order].reset_index(drop=True)
 
 
 def overview(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:

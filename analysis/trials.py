@@ -1,7 +1,7 @@
 """What the searches of a suite found: the best validation error against trials, and how much depends on the
 settings."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +16,14 @@ def load_trials(folder: Path, suite: str, methods: Sequence[str]) -> pd.DataFram
     `state`, and `error`, the validation error in %, NaN where the trial failed. UserError, naming the file, where one
     is no such table."""
     rows = []
-    for path in sorted(folder.glob(f"{suite}/*/r*.csv")):
-        if path.parent.name not in methods:
-            continue
+    for method, replicate, path in tables_of(folder, suite, methods):
         try:
             table = pd.read_csv(path)
             rows.append(
                 pd.DataFrame(
                     {
-                        "method": path.parent.name,
-                        "replicate": int(path.stem[1:]),
+                        "method": method,
+                        "replicate": replicate,
                         "trial": table["trial"] + 1,
                         "state": table["state"],
                         "error": table["validation_error"].astype(float),
@@ -36,6 +34,14 @@ def load_trials(folder: Path, suite: str, methods: Sequence[str]) -> pd.DataFram
             raise UserError(f"{path} is not a readable table of trials: {error}") from error
     columns = ["method", "replicate", "trial", "state", "error"]
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=columns)
+
+
+def tables_of(folder: Path, suite: str, methods: Sequence[str]) -> Iterator[tuple[str, int, Path]]:
+    """Method, replicate and path of each <folder>/<suite>/<method>/r<replicate>.csv."""
+    for path in sorted(folder.glob(f"{suite}/*/r*.csv")):
+        number = path.stem[1:]
+        if path.parent.name in methods and number.isdigit():
+            yield path.parent.name, int(number), path
 
 
 def best_found(trials: pd.DataFrame) -> pd.DataFrame:

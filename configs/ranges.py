@@ -3,6 +3,7 @@
 import math
 
 EDGE = 0.05  # of a range, on its scale
+MOVED_BY = 3  # what a chosen number is multiplied with, and divided by, to see how much depends on it
 
 
 def place(value: float, low: float, high: float, log: bool) -> float:

@@ -54,7 +54,6 @@ class SuiteConfig(SweepConfig):
 class PerturbConfig(SuiteConfig):
     """Runs around what the searches of a suite chose, one setting moved at a time."""
 
-    factor: float = setting(3.0, "what each tuned number is multiplied with, and divided by", above=1)
     perturbed_dir: str = setting("results/perturbed", "where a table of each replicate's runs goes")
 
 

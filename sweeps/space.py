@@ -142,7 +142,12 @@ def _suggested(trial: Trial, name: str, values: BaseDistribution) -> Any:
 def _rounded(value: Any, values: BaseDistribution) -> Any:
     if not isinstance(values, FloatDistribution):
         return value
-    return min(max(float(f"{value:.{DIGITS}g}"), values.low), values.high)
+    return min(max(significant(value), values.low), values.high)
+
+
+def significant(value: float) -> float:
+    """To DIGITS significant digits."""
+    return float(f"{value:.{DIGITS}g}")
 
 
 def _points(values: BaseDistribution, count: int) -> list[Any]:

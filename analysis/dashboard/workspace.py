@@ -10,7 +10,7 @@ from wandb_workspaces.workspaces import RunsetSettings, Section, SectionLayoutSe
 from analysis.dashboard import BANDS
 
 NAME = "Methods compared"
-GROUPS = ("dataset.name", "net.name", "epochs", "method.name")
+GROUPS = ("dataset.name", "net.name", "net.width", "epochs", "method.name")
 MOST = 100  # groups in a panel; W&B's default shows ten
 COLUMNS = 3
 

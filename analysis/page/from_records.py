@@ -113,6 +113,7 @@ def median(runs: pd.DataFrame, column: str) -> float:
 
 
 def published_of(published: pd.DataFrame) -> list[Published]:
+    """The published figures that are test errors or accuracies, as errors."""
     return [
         Published(
             table=row["table"],

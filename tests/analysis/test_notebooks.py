@@ -1,4 +1,5 @@
-"""Every notebook runs from the committed records, and the outputs that it keeps are what it shows today."""
+"""Every notebook runs from the committed records, and what it keeps is what it shows today: tables to the letter,
+figures by their size."""
 
 import base64
 import shutil

@@ -4,12 +4,14 @@ import math
 
 import pytest
 
-from analysis.perturbed import factor_of, increases, load_perturbed, perturbed_figure
+from analysis.perturbed import increases, load_perturbed, perturbed_figure, perturbed_table
 from analysis.rebuild import gather, tables
+from analysis.suites import load_suites
 from configs.settings import UserError
 from tests.analysis.made_up_suites import make_folders, make_runs, make_suite, write
 
-BOP = {  # replicate → setting as chosen, then moved, with the validation error
+HEAD = "trial,state,validation_error,lr,stairs,clip,schedule"
+BOP = {  # replicate → its setting as chosen, then moved, with the validation error; lr is 0.1 r in the tuned files
     1: [
         "0,complete,4.0,0.1,3,,constant",
         "1,complete,5.0,0.0333,3,,constant",
@@ -25,58 +27,67 @@ BOP = {  # replicate → setting as chosen, then moved, with the validation erro
         "4,complete,7.0,0.2,18,,constant",
     ],
 }
-STE = {1: ["0,complete,3.0,0.5,1,,", "1,complete,2.0,0.167,1,,"]}  # a learning rate of 1.5 is refused
+STE = {  # a rate of 0.6 is refused
+    1: ["0,complete,3.0,0.1,1,,", "1,complete,2.0,0.0333,1,,", "2,complete,3.5,0.3,1,,"],
+    2: ["0,complete,3.0,0.2,1,,", "1,complete,3.0,0.0667,1,,"],
+}
+LOST = {1: ["0,failed,,0.1,1,,", "1,complete,2.0,0.0333,1,,"]}
 
 
 @pytest.fixture
 def folder(tmp_path):
     folders = make_folders(tmp_path)
     make_suite(folders, "quick", replicates=2, runs=1)
-    make_runs(folders, "quick", {"bop": [[4.0], [5.0]], "ste": [[4.0], [5.0]]})
-    for method, replicates in {"bop": BOP, "ste": STE}.items():
+    make_runs(folders, "quick", {name: [[4.0], [5.0]] for name in ("bop", "ste", "pbop")}, lr=0.1)
+    for method, replicates in {"bop": BOP, "ste": STE, "pbop": LOST}.items():
         for r, lines in replicates.items():
-            text = "\n".join(["trial,state,validation_error,lr,stairs,clip,schedule", *lines]) + "\n"
-            write(folders.results / f"perturbed/quick/{method}/r{r}.csv", text)
+            write(folders.results / f"perturbed/quick/{method}/r{r}.csv", "\n".join([HEAD, *lines]) + "\n")
     return folders
 
 
-def test_an_increase_is_to_the_chosen_configuration_of_the_same_replicate(folder):
-    table = load_perturbed(folder.results / "perturbed", "quick", ["bop"])
-    assert set(table["method"]) == {"bop"}
-    assert len(table) == 8
-    assert factor_of(table) == 3
-    found = {(row.setting, row.chosen[0]): row for row in increases(table).itertuples()}
-    assert found.keys() == {("lr", 0.1), ("stairs", 3.0)}
-    lr, stairs = found["lr", 0.1], found["stairs", 3.0]
-    assert (lr.chosen, lr.lower, lr.higher) == ([0.1, 0.2], (1.0 + 0.5) / 2, (-0.5 + 2.5) / 2)
-    assert (stairs.chosen, stairs.lower) == ([3.0, 6.0], (0.0 + 10.0) / 2)
-    assert math.isnan(stairs.higher)  # one of the two runs failed
+@pytest.fixture
+def table(folder):
+    (suite,) = load_suites(folder.configs)
+    return load_perturbed(folder.results / "perturbed", suite)
 
 
-def test_the_table_leaves_out_what_there_is_not(folder):
+def test_an_increase_is_to_the_chosen_configuration_of_the_same_replicate(table):
+    found = {(row.method, row.setting, row.direction): row for row in increases(table).itertuples()}
+    assert found["bop", "lr", "lower"].chosen == [0.1, 0.2]
+    assert found["bop", "lr", "lower"].increase == (1.0 + 0.5) / 2
+    assert found["bop", "lr", "higher"].increase == (-0.5 + 2.5) / 2
+    assert found["bop", "stairs", "lower"].increase == (0.0 + 10.0) / 2
+    assert found["bop", "stairs", "higher"].increase == math.inf  # one of the two runs failed
+    assert (found["ste", "lr", "higher"].chosen, found["ste", "lr", "higher"].increase) == ([0.1], 0.5)
+    assert math.isnan(found["pbop", "lr", "lower"].increase)  # nothing to compare with
+    assert len(found) == 7
+
+
+def test_the_table_tells_failed_runs_from_values_that_there_are_not(folder):
     table = tables(gather(folder.results, folder.configs))["suite_quick_perturbed"]
     assert table.to_numpy().tolist() == [
-        ["ste", "lr", "0.5", "-1.00", ""],
+        ["ste", "lr", "0.1, 0.2", "-0.50", "+0.50 (n = 1)"],
         ["bop", "lr", "0.1, 0.2", "+0.75", "+1.00"],
-        ["bop", "stairs", "3, 6", "+5.00", ""],
+        ["bop", "stairs", "3, 6", "+5.00", "failed"],
+        ["pbop", "lr", "0.1", "", ""],
     ]
     assert list(table)[-2:] == ["÷ 3", "× 3"]
-    (folder.results / "perturbed/quick/ste/r1.csv").unlink()
-    (folder.results / "perturbed/quick/bop/r1.csv").unlink()
-    (folder.results / "perturbed/quick/bop/r2.csv").unlink()
+    for path in (folder.results / "perturbed").rglob("*.csv"):
+        path.unlink()
     assert "suite_quick_perturbed" not in tables(gather(folder.results, folder.configs))
 
 
-def test_the_figure_names_the_setting_that_matters_most(folder):
-    table = load_perturbed(folder.results / "perturbed", "quick", ["ste", "bop"])
+def test_the_figure_names_the_setting_that_matters_most(table):
     figure = perturbed_figure([("MNIST", table), ("digits", table)])
     assert figure is not None
     assert [ax.get_title() for ax in figure.axes] == ["MNIST", "digits"]
     for ax in figure.axes:
-        assert [text.get_text() for text in ax.texts] == ["lr", "stairs"]
-        assert [text.xy for text in ax.texts] == [(-1.0, 0), (5.0, 1)]
-    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["ste", "bop"]
+        assert [(text.get_text(), *text.xy) for text in ax.texts] == [("lr", 0.5, 0), ("stairs", 10.0, 1)]
+        points = {(line.get_xdata()[0], line.get_ydata()[0], line.get_marker()) for line in ax.lines}
+        assert {(-0.5, 0, "<"), (0.5, 0, ">"), (5.0, 1, "<"), (10.0, 1, "x")} <= points
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["ste", "bop", "pbop"]
     assert perturbed_figure([]) is None
+    assert "n of them" in perturbed_table(table).attrs["note"]
 
 
 @pytest.mark.parametrize(
@@ -90,4 +101,11 @@ def test_the_figure_names_the_setting_that_matters_most(folder):
 def test_a_table_that_is_none_is_named(folder, text):
     write(folder.results / "perturbed/quick/bop/r1.csv", text)
     with pytest.raises(UserError, match=r"bop/r1\.csv is not a readable table of perturbed runs"):
-        load_perturbed(folder.results / "perturbed", "quick", ["bop"])
+        gather(folder.results, folder.configs)
+
+
+def test_a_table_of_another_search_is_named(folder):
+    path = folder.results / "perturbed/quick/bop/r2.csv"
+    path.write_text(path.read_text().replace(",0.2,", ",0.25,"))
+    with pytest.raises(UserError, match=r"bop/r2\.csv is of another search: python -m sweeps\.perturb suite=quick"):
+        gather(folder.results, folder.configs)

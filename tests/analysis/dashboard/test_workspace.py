@@ -46,6 +46,7 @@ def test_lines_have_bands_and_bars_the_mean_of_a_group():
     assert [key["name"] for key in runs["grouping"]] == [
         "dataset.value.name",
         "net.value.name",
+        "net.value.width",
         "epochs.value",
         "method.value.name",
     ]
