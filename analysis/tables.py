@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.published import SOURCES, plain, published_errors
+from analysis.published import NOTES, SOURCES, plain, published_errors
 
 DATASETS = ("MNIST", "SVHN", "CIFAR-10")
 YES_NO = {True: "yes", False: "no"}
@@ -54,7 +54,10 @@ def error_table(table: pd.DataFrame, published: pd.DataFrame, source: str) -> pd
     mine = table[table["family"].isin(methods) & table["dataset"].isin(set(datasets))] if len(table) else table
     both = pd.concat([other, measured_rows(mine)] if len(mine) else [other], ignore_index=True)
     order = plain(both["data set"]).sort_values(kind="stable").index
-    return both.loc[order].reset_index(drop=True)
+    result = both.loc[order].reset_index(drop=True)
+    if source in NOTES:
+        result.attrs["note"] = NOTES[source]
+    return result
 
 
 def overview(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
