@@ -179,7 +179,7 @@ def _mean(values: np.ndarray) -> float:
 
 
 def signed(value: float) -> str:
-    return f"{value:+.2f}" if value == value else ""
+    return f"{round(value, 2) + 0.0:+.2f}" if value == value else ""  # −0.0 + 0.0 is 0.0
 
 
 def signed_interval(mean: float, half_width: float) -> str:

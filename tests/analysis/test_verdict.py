@@ -10,7 +10,7 @@ from analysis.control import differences
 from analysis.examples import examples_error
 from analysis.overall import overall, relative_accuracy, scores
 from analysis.rebuild import gather, tables
-from analysis.verdict import compare, wrong_shares
+from analysis.verdict import compare, signed, wrong_shares
 from tests.analysis.made_up_suites import make_folders, make_runs, make_suite
 
 ERRORS = {
@@ -37,6 +37,16 @@ def material(tmp_path_factory):
     make_runs(folders, "wide", wide, net={"width": 128})
     make_runs(folders, "unfinished", {"ste": ERRORS["ste"][:2]}, net={"width": 256})
     return gather(folders.results, folders.configs)
+
+
+def test_a_difference_has_a_sign_and_zero_no_minus():
+    assert [signed(value) for value in (0.126, -0.126, -0.004, 0.0, math.nan)] == [
+        "+0.13",
+        "-0.13",
+        "+0.00",
+        "+0.00",
+        "",
+    ]
 
 
 def test_each_competitor_is_compared_with_the_control(material):
