@@ -108,7 +108,7 @@ def perturbed_figure(settings: Sequence[tuple[str, pd.DataFrame]]) -> Figure | N
         ax.axvline(0, color="black", linewidth=0.8)
         ax.set_xscale("symlog", linthresh=LINEAR)
         ax.xaxis.set_major_formatter("{x:g}")
-        ax.margins(x=0.2)
+        ax.margins(x=0.3)
         ax.grid(axis="x", linewidth=0.4)
         ax.set_title(name, fontsize=9)
         ax.set_yticks(range(len(methods)), methods)

@@ -90,7 +90,11 @@ def performance_profile(values: Mapping[str, Values]) -> Figure | None:
     ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     ax.axvline(1, color="black", linewidth=0.8)
     ax.set(xlabel=f"τ: test error over {CONTROL}'s mean", ylabel="share of replicates within τ", ylim=(-0.02, 1.02))
-    ax.set_xscale("log" if every.max() > 4 * every.min() else "linear")
+    if every.max() > 4 * every.min():
+        ax.set_xscale("log")
+        ticks = [t for t in (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 20, 30) if at[0] <= t <= at[-1]]
+        ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
+        ax.minorticks_off()
     return figure
 
 
