@@ -14,11 +14,12 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from configs.schema import CONFIGS, register
-from training.command_line import command_line, job
+from configs.schema import CONFIGS
+from training.command_line import job
 
+from .commands import run_command
 from .devices import own_gpu
-from .settings import SPACES, SweepConfig, given, register_schemas, resolve_sweep, settings_text
+from .settings import SPACES, SweepConfig, given, resolve_sweep, settings_text
 
 
 @hydra.main(version_base="1.3", config_path=CONFIGS, config_name="sweep")
@@ -54,9 +55,7 @@ def help_text() -> str:
 
 
 def main() -> int:
-    register()
-    register_schemas()
-    return command_line(app, help_text)
+    return run_command(app, help_text)
 
 
 if __name__ == "__main__":

@@ -19,13 +19,13 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from configs.schema import CONFIGS, register
+from configs.schema import CONFIGS
 from configs.settings import UserError
-from training.command_line import command_line, job, tell
+from training.command_line import job, tell
 
+from .commands import run_command, suite_help, suites
 from .devices import own_gpu
-from .settings import PerturbConfig, given, register_schemas, resolve_sweep, settings_text
-from .suite import suites
+from .settings import PerturbConfig, given, resolve_sweep
 
 
 @hydra.main(version_base="1.3", config_path=CONFIGS, config_name="perturb")
@@ -67,15 +67,11 @@ def app(config: DictConfig) -> None:
 
 
 def help_text() -> str:
-    lines = ["", "suite=", *(f"  {name}" for name in suites()), "", "settings of a perturbation"]
-    lines += [*settings_text(PerturbConfig), "", "and every setting of a run: python run.py --help"]
-    return (__doc__ or "") + "\n".join(lines)
+    return suite_help(__doc__, "settings of a perturbation", PerturbConfig)
 
 
 def main() -> int:
-    register()
-    register_schemas()
-    return command_line(app, help_text)
+    return run_command(app, help_text)
 
 
 if __name__ == "__main__":

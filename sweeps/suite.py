@@ -26,12 +26,13 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from configs.schema import CONFIGS, register
+from configs.schema import CONFIGS
 from configs.settings import UserError
-from training.command_line import command_line, job
+from training.command_line import job
 
+from .commands import run_command, suite_help, suites
 from .devices import own_gpu
-from .settings import SuiteConfig, given, register_schemas, resolve_sweep, run_config, settings_text
+from .settings import SuiteConfig, given, resolve_sweep, run_config
 
 DESIGN = ("replicates", "trials", "runs", "configurations")
 
@@ -91,20 +92,12 @@ def worker_folder(settings: SuiteConfig) -> Path:
     return Path(settings.output_dir, "sweeps", "workers", str(settings.label))
 
 
-def suites() -> list[str]:
-    return sorted(path.stem for path in Path(CONFIGS, "suite").glob("*.yaml"))
-
-
 def help_text() -> str:
-    lines = ["", "suite=", *(f"  {name}" for name in suites()), "", "settings of a suite"]
-    lines += [*settings_text(SuiteConfig), "", "and every setting of a run: python run.py --help"]
-    return (__doc__ or "") + "\n".join(lines)
+    return suite_help(__doc__, "settings of a suite", SuiteConfig)
 
 
 def main() -> int:
-    register()
-    register_schemas()
-    return command_line(app, help_text)
+    return run_command(app, help_text)
 
 
 if __name__ == "__main__":
