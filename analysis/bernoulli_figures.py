@@ -110,10 +110,14 @@ def slides_net(runs: pd.DataFrame) -> Figure | None:
     )
     for place, label in enumerate(order):
         if label in REPORTED:
-            ax.plot(place, REPORTED[label], "x", color="C3", label="slides (test)" if label == "real" else None)
+            ax.plot(
+                place, REPORTED[label], "x", color="C3", label="the slides' test error" if label == "real" else None
+            )
     ax.set(yscale="log", xlabel="", ylabel="validation error, %", title="the slides' net, MNIST (pixels ±1, 24×24)")
     ax.set_yticks(ticks := [1, 2, 3, 5, 10, 20], [f"{t:g}" for t in ticks])
     ax.minorticks_off()
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(loc="upper left")
     return figure
 
 

@@ -20,7 +20,7 @@ SOURCES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 NOTES = {  # source → what its table needs beside it
     "bernoulli": "The slides' net is `bernoulli_cnn`. On it `ste` has a lower error than `bernoulli`, the reverse of "
-    "the slides' order; analysis/README.md says where that net loses accuracy.",
+    "the slides' order; analysis/STUDIES.md says where that net loses accuracy.",
 }
 ACCURACIES = ("test accuracy %", "top-1 %")
 ERRORS = ("test error %", *ACCURACIES)

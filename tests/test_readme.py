@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob
 from packaging.requirements import Requirement
 
 import methods.nets
@@ -125,7 +126,10 @@ def compose(config_name: str, words: list[str]) -> Any:
     register_schemas()
     chosen = []
     for override in OverridesParser.create().parse_overrides([word for word in words if not word.startswith("-")]):
-        if override.is_sweep_override():
+        if isinstance(values := override.value(), Glob):
+            files = sorted(path.stem for path in Path(CONFIGS, override.key_or_group).glob("*.yaml"))
+            chosen.append(f"+{override.key_or_group}={values.filter(files)[0]}")
+        elif override.is_sweep_override():
             chosen.append(f"{override.get_key_element()}={next(override.sweep_string_iterator())}")
         elif not override.key_or_group.startswith("hydra"):
             chosen.append(override.input_line)
@@ -145,6 +149,7 @@ KNOWN = ("…", "NAME", "tanhsign", "mynet")  # of the text, no words to type; a
             "uv run run.py": "run",
             "python -m sweeps": "sweep",
             "python -m sweeps.suite": "suite",
+            "python -m sweeps.perturb": "perturb",
         }.items()
         for words in commands(start)
         if not any(word in words for word in (*KNOWN, "--help"))
