@@ -40,8 +40,7 @@ def load_perturbed(folder: Path, suite: Suite) -> pd.DataFrame:
                 rows.append([method, replicate, name, chosen, direction, errors[place] - start])
         except (OSError, ValueError, KeyError) as error:
             raise UserError(f"{path} is not a readable table of perturbed runs: {error}") from error
-        source = suite.configurations or suite
-        tuned = read_settings(source.tuned / source.label / method / f"r{replicate}.yaml").get("method", {})
+        tuned = read_settings(suite.tuned_file(method, replicate)).get("method", {})
         texts = {name: "" if value is None else str(value) for name, value in tuned.items() if name in settings}
         if any(text != settings[name][0] for name, text in texts.items()):
             raise UserError(f"{path} is of another search: python -m sweeps.perturb suite={suite.label} makes it anew")

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.axis import Axis
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
@@ -92,9 +93,7 @@ def performance_profile(values: Mapping[str, Values]) -> Figure | None:
     ax.set(xlabel=f"τ: test error over {CONTROL}'s mean", ylabel="share of replicates within τ", ylim=(-0.02, 1.02))
     if every.max() > 4 * every.min():
         ax.set_xscale("log")
-        ticks = [t for t in (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 20, 30) if at[0] <= t <= at[-1]]
-        ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
-        ax.minorticks_off()
+        _plain_ticks(ax.xaxis, at[0], at[-1])
     return figure
 
 
@@ -113,7 +112,9 @@ def best_against_trials(searches: Sequence[tuple[str, pd.DataFrame]]) -> Figure 
         ax.set_title(setting, fontsize=9)
         ax.set(xlabel="trials", yscale="log")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-        _plain_ticks(ax, table["error"])
+        low, high = 0.95 * table["error"].min(), 1.05 * table["error"].max()
+        _plain_ticks(ax.yaxis, low, high)
+        ax.set_ylim(low, high)
     axes[0].set_ylabel("lowest validation error so far, %")
     handles = [Line2D([], [], color=colour(m), marker=marker(m), markeredgecolor="white", label=m) for m in shown]
     figure.legend(handles=handles, loc="outside right center", frameon=False)
@@ -124,12 +125,10 @@ def _bar(half_width: float) -> float | None:
     return None if math.isnan(half_width) else half_width
 
 
-def _plain_ticks(ax: plt.Axes, errors: pd.Series) -> None:
-    """Ticks of each decade that the errors reach, written out; more of them where the errors are close together."""
-    low, high = 0.95 * errors.min(), 1.05 * errors.max()
+def _plain_ticks(axis: Axis, low: float, high: float) -> None:
+    """Ticks from low to high, of each decade and written out; more of them where low and high are close together."""
     steps = (1, 1.2, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9) if high < 4 * low else (1, 2, 3, 5, 7)
     ticks = [m * 10.0**e for e in range(-2, 3) for m in steps]
     within = [t for t in ticks if low <= t <= high]
-    ax.set_yticks(within, [f"{t:g}" for t in within])
-    ax.minorticks_off()
-    ax.set_ylim(low, high)
+    axis.set_ticks(within, [f"{t:g}" for t in within])
+    axis.set_ticks([], minor=True)

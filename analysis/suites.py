@@ -42,9 +42,14 @@ class Suite:
     tuned: Path
     budget: Mapping[str, Any] = field(default_factory=dict)  # of configs/run.yaml, where the suite's file has no other
 
+    def tuned_file(self, method: str, replicate: int) -> Path:
+        """What the search of a replicate chose, or that of the suite whose configurations are run."""
+        label = (self.configurations or self).label
+        return self.tuned / label / method / f"r{replicate}.yaml"
+
     def ids(self, method: str, replicate: int) -> list[str]:
         """The ids of a replicate's runs by its tuned file; none while there is no such file."""
-        path = self.tuned / self.label / method / f"r{replicate}.yaml"
+        path = self.tuned_file(method, replicate)
         if not path.exists():
             return []
         settings = read_settings(path)

@@ -45,9 +45,8 @@ def app(config: DictConfig) -> None:
         made, missing = make_perturbations(make_replicates(settings, given()))
         if not made:
             raise UserError(f"nothing of suite {suite} is tuned: python -m sweeps.suite suite={suite} first")
-        ended = [perturbation.ended() for perturbation in made]
-        for perturbation, count in zip(made, ended, strict=True):
-            print(f"  {perturbation.title:<16}{count} of {perturbation.sweep.total} runs", flush=True)
+        for perturbation in made:
+            print(f"  {perturbation.title:<16}{perturbation.ended()} of {perturbation.sweep.total} runs", flush=True)
         if missing:
             print(f"  not tuned yet   {', '.join(missing)}", flush=True)
         if settings.plan:

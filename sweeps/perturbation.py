@@ -71,15 +71,15 @@ class Perturbation:
         seed = run_seeds(replicate.number, 1)[0]
         self.title = f"{name} r{replicate.number}"
         self.path = Path(config.perturbed_dir, str(config.label), name, f"r{replicate.number}.csv")
-        self.space = around(space, method)
-        self.sweep = Sweep(replace(config, method=method, seed=seed, sampler="grid", pruner="none"), self.space)
+        config = replace(config, method=method, seed=seed, sampler="grid", pruner="none")
+        self.sweep = Sweep(config, around(space, method))
 
     def done(self) -> bool:
         """Whether the table is there, of these very points."""
         if not self.path.exists():
             return False
         rows = list(csv.DictReader(io.StringIO(self.path.read_text())))
-        wanted = [{k: "" if v is None else str(v) for k, v in point.items()} for point in self.space.points]
+        wanted = [{k: "" if v is None else str(v) for k, v in point.items()} for point in self.sweep.grid]
         return [{name: row.get(name) for name in self.sweep.space.tuned} for row in rows] == wanted
 
     def ended(self) -> int:
