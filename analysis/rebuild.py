@@ -1,7 +1,7 @@
 """All tables and figures of a results folder, and its page: which there are, and how they are written."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -25,27 +25,44 @@ TARGET = 3.0  # % of validation error that the cost table asks the time for
 
 
 def rebuild(results: Path, out: Path, tables_only: bool = False, tuned: Path | None = None) -> None:
-    """Writes out/tables, out/page and out/figures, and prints their names and how complete the suites are.
+    """Writes out/tables, out/page and out/figures, and prints their names and how complete the suites are. Tables and
+    figures of an earlier time that the records no longer give are removed.
 
     UserError, before anything is written, where something cannot be read (see `gather`)."""
     material = gather(results, tuned=tuned)
     print(f"{len(material.runs)} finished runs in {results / 'runs'}")
     for found in material.suites:
         print(f"suite   {found.suite.label}: {state(found)}")
-    for name, table in tables(material).items():
+    made = tables(material)
+    for name, table in made.items():
         for suffix, render in FORMATS.items():
             write_whole(out / "tables" / f"{name}.{suffix}", render(table))
         print(f"table   {out / 'tables' / name}.{{{','.join(FORMATS)}}}")
+    _keep_only(made, out / "tables", FORMATS)
     path = out / "page" / "index.html"
     write_whole(path, page(content_of(material)))
     print(f"page    {path}")
-    for name, figure in () if tables_only else figures(material):
+    if tables_only:
+        return
+    drawn = []
+    for name, figure in figures(material):
         if figure is None:
             print(f"figure  {name}: no records of it yet")
             continue
         path = out / "figures" / f"{name}.png"
         write_whole(path, png(figure))
         print(f"figure  {path}")
+        drawn.append(name)
+    _keep_only(drawn, out / "figures", ["png"])
+
+
+def _keep_only(names: Collection[str], folder: Path, suffixes: Collection[str]) -> None:
+    """Removes the files of other names with one of these suffixes from the folder."""
+    for suffix in suffixes:
+        for path in sorted(folder.glob(f"*.{suffix}")):
+            if path.stem not in names:
+                path.unlink()
+                print(f"removed {path}: no record gives it any more")
 
 
 def tables(material: Material) -> dict[str, pd.DataFrame]:

@@ -52,7 +52,12 @@ def test_figures_are_drawn_where_there_are_records(tmp_path, capsys):
         for path in (ROOT / "results" / "runs" / method).glob("digits-mlp-s[12]-*.json"):
             shutil.copy(path, tmp_path / "runs" / method)
     shutil.copy(ROOT / "results" / "published.csv", tmp_path)
+    for name in ("tables/suite_old.csv", "tables/mine.txt", "figures/suites.png"):  # of an earlier time, and no table
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
     assert main(["--results", str(tmp_path), "--out", str(tmp_path)]) == 0
+    kept = [p.name for p in (tmp_path / "tables").iterdir()]
+    assert ("suite_old.csv" in kept, "mine.txt" in kept, "suites.csv" in kept) == (False, True, True)
     names = sorted(p.name for p in (tmp_path / "figures").iterdir())
     assert names == ["errors_digits_mlp_256x3.png", "flips_digits_mlp_256x3.png"]
     assert all(plt.imread(tmp_path / "figures" / name).std() > 0.01 for name in names)  # not blank
