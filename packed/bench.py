@@ -28,8 +28,8 @@ from .operations import (
     Pool,
     Prelu,
     Threshold,
-    Values,
 )
+from .values import Values
 
 FUNCTIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "hardtanh": nn.Hardtanh}
 

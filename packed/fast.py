@@ -24,9 +24,9 @@ from .operations import (
     Operation,
     Pool,
     Threshold,
-    Values,
     unpack_signs,
 )
+from .values import Values
 
 FEW = 32  # input channels up to which the signs under a kernel fill words: one for each place would be mostly empty
 CHUNK = 2**18  # values at a time: sums of 1 MiB stay in the cache between a product and its threshold

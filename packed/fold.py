@@ -4,36 +4,21 @@ A threshold is not solved for. The net's own evaluation of batch norm and sign i
 have, and the place where the result changes is stored: integer in, sign out, ties and float32 rounding included.
 """
 
-from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from .modules import norm, one, operation_of, pool
+from .affine import norm
+from .modules import operation_of, pool
 from .net import INPUT, PackedNet
-from .operations import (
-    BYTES,
-    REAL,
-    SIGNS,
-    SUMS,
-    Add,
-    Conv,
-    Dense,
-    Input,
-    Operation,
-    PackError,
-    Pool,
-    Values,
-    after,
-    input_values,
-    pack_signs,
-)
-from .sums import Sums, fit_norm, threshold
-from .tree import Fork, Item, Leaf, items, layers
+from .operations import BYTES, REAL, SIGNS, SUMS, Add, Input, Operation, PackError, Pool
+from .sums import Sums, fit_norm, layer_of_sums, require_by_channel, threshold
+from .tree import Fork, Item, Leaf, items
+from .values import Values, after, input_values
+from .weights import Weight, product, weights_of
 
 PIXEL_SHIFT = 127.5  # scaling=symmetric: x = (u − 127.5)/127.5 = (2u − 255)/255
 
@@ -61,7 +46,7 @@ def fold(
     net = deepcopy(net).eval()
     state_bytes = sum(t.numel() * 4 for t in net.state_dict().values())
     found = items(net)
-    weights = _weights(found)
+    weights = weights_of(found)
     source = _source(scaling, next(iter(weights.values())).binary, input_shape[0], shift, scale)
     folding = _Folding(weights, input_values(source, input_shape))
     folding.sequence(found)
@@ -75,43 +60,6 @@ def fold(
         {"float32_bytes": state_bytes, **(info or {})},
         tuple(folding.sources),
     )
-
-
-@dataclass
-class _Weight:
-    """Weight in evaluation: `signs` times `scale` (outputs,) where `binary`, else `signs` is the real weight."""
-
-    signs: np.ndarray
-    scale: np.ndarray
-    binary: bool
-
-
-def _weight(layer: nn.Module) -> _Weight:
-    quantizer = getattr(layer, "quantizer", None)
-    weight: Tensor = layer.weight if quantizer is None else quantizer(layer.weight)  # type: ignore[assignment]
-    w = weight.detach().float().cpu().numpy()
-    size = np.abs(w).reshape(len(w), -1)
-    scale = size[:, 0]
-    binary = bool((size == scale[:, None]).all() and (scale > 0).all())
-    return _Weight(np.sign(w) if binary else w, scale, binary)
-
-
-def _weights(found: tuple[Item, ...]) -> dict[str, _Weight]:
-    """Of every layer that has some, by its name. PackError where there is nothing to pack, or a hidden one is real."""
-    places = list(layers(found))
-    if not places:
-        raise PackError("the net does not end in a layer with weights and its batch norm")
-    weights = {leaf.name: _weight(leaf.module) for leaf, _ in places}
-    real = [leaf for leaf, _ in places if not weights[leaf.name].binary]
-    if len(real) == len(places):
-        raise PackError(f"layer {real[0]} has real weights, and so has every other: there is nothing to pack")
-    for leaf, in_shortcut in places[1:-1]:
-        if not weights[leaf.name].binary and not in_shortcut:
-            raise PackError(
-                f"layer {leaf} has real weights: "
-                "only the first and the last layer and shortcuts may have them in a packed net"
-            )
-    return weights
 
 
 def _source(scaling: str, binary: bool, channels: int, shift: np.ndarray | None, scale: np.ndarray | None) -> Input:
@@ -128,7 +76,7 @@ def _source(scaling: str, binary: bool, channels: int, shift: np.ndarray | None,
 class _Folding:
     """The operations of a net, in the order in which they are found; `at` is the number of the present result."""
 
-    def __init__(self, weights: dict[str, _Weight], first: Values) -> None:
+    def __init__(self, weights: dict[str, Weight], first: Values) -> None:
         self.weights = weights
         self.operations: list[Operation] = []
         self.sources: list[tuple[int, ...]] = []
@@ -180,12 +128,12 @@ class _Folding:
     def stage(self, leaf: Leaf, rest: list[Leaf]) -> None:
         """A layer with weights and what follows it, up to the next, the end of a branch, or a change of shape."""
         kind, weight = self.passed.kind, self.weights[leaf.name]
-        product = _product(leaf, weight)
-        self.add(leaf, product)
+        multiplied = product(leaf, weight)
+        self.add(leaf, multiplied)
         layer: Any = leaf.module
         if self.passed.kind == SUMS:
-            sums = Sums.of(product, kind, weight.scale, layer.weight.device)
-            self.fold_sums(leaf, rest, sums.through(_layer_of_sums(layer)))
+            sums = Sums.of(multiplied, kind, weight.scale, layer.weight.device)
+            self.fold_sums(leaf, rest, sums.through(layer_of_sums(layer)))
         else:
             self.scale_real(leaf, weight)
             self.keep_real(rest)
@@ -204,7 +152,7 @@ class _Folding:
                 real = real or (sums, position)
                 pools.append((item, pool(item)))
                 continue
-            _require_by_channel(item, sums)
+            require_by_channel(item, sums)
             before, sums = sums, sums.through(item.module)
             if switch := threshold(sums, item.name):
                 self.add(item, switch)
@@ -220,13 +168,13 @@ class _Folding:
         self.add(leaf, fit_norm(sums, rest[position - 1].name if position else leaf.name))
         self.keep_real(rest[position:])
 
-    def scale_real(self, leaf: Leaf, weight: _Weight) -> None:
+    def scale_real(self, leaf: Leaf, weight: Weight) -> None:
         """After real sums: bias and scale of the weights as one more affine map."""
         layer: Any = leaf.module
         scale = weight.scale if weight.binary else np.ones_like(weight.scale)
         bias = np.zeros_like(scale) if layer.bias is None else layer.bias.detach().float().cpu().numpy()
         if hasattr(layer, "product"):
-            function = _layer_of_sums(layer)
+            function = layer_of_sums(layer)
             probe = torch.tensor([-1.0, 0.0, 2.0], device=layer.weight.device).view(-1, 1).expand(-1, len(scale))
             probe = probe if isinstance(layer, nn.Linear) else probe[:, :, None, None]
             if not torch.equal(function(probe) - function(torch.zeros_like(probe)), probe):
@@ -247,38 +195,3 @@ def _stays_in_stage(item: Item) -> bool:
     """Whether it is computed from each channel of sums by itself, or pools them."""
     others = nn.Linear | nn.Conv2d | nn.Flatten | nn.AvgPool2d | nn.AdaptiveAvgPool2d | nn.ZeroPad2d | nn.ZeroPad3d
     return isinstance(item, Leaf) and not isinstance(item.module, others)
-
-
-def _product(leaf: Leaf, weight: _Weight) -> Dense | Conv:
-    layer: Any = leaf.module
-    w = weight.signs
-    if isinstance(layer, nn.Linear):
-        return Dense(layer.in_features, pack_signs(w) if weight.binary else w)
-    same = [getattr(layer, name) for name in ("stride", "padding", "dilation")]
-    if layer.groups != 1 or layer.padding_mode != "zeros" or any(one(value) is None for value in same):
-        raise PackError(f"layer {leaf.name}: only plain convolutions with zero padding can be packed")
-    stride, padding, dilation = map(one, same)
-    if dilation != 1:
-        raise PackError(f"layer {leaf.name}: a dilated convolution cannot be packed")
-    w = np.ascontiguousarray(w.transpose(0, 2, 3, 1))
-    return Conv(layer.in_channels, padding or 0, stride or 1, pack_signs(w) if weight.binary else w)
-
-
-def _layer_of_sums(layer: nn.Module) -> Callable[[Tensor], Tensor]:
-    """What a layer makes of its sums S: S itself and its bias, or what it does after the `product` that it defines."""
-    if not hasattr(layer, "product"):
-        bias = getattr(layer, "bias", None)
-        return lambda s: s if bias is None else s + bias.view(-1, *[1] * (s.dim() - 2))
-    layer = deepcopy(layer)
-    layer.product = lambda x, w: x  # type: ignore[assignment]
-    return layer
-
-
-def _require_by_channel(leaf: Leaf, sums: Sums) -> None:
-    """PackError where a value that comes out of `module` depends on another channel or place, as in layer norm: half of
-    the values are changed, and the others must stay what they were."""
-    shape = (2, sums.channels, 2, 2) if sums.maps else (2, sums.channels)
-    x, other, chosen = torch.rand(3, *shape, generator=torch.Generator().manual_seed(0)).to(sums.device)
-    kept = chosen < 0.5
-    if not torch.equal(leaf.module(x)[kept], leaf.module(torch.where(kept, x, other))[kept]):
-        raise PackError(f"layer {leaf} mixes channels: what follows is no threshold of a sum")

@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from .operations import FUNCTIONS, Activation, Average, Flatten, Norm, Operation, PackError, Pad, Pool, Prelu, Values
+from .affine import closest_scale, norm
+from .operations import FUNCTIONS, Activation, Average, Flatten, Norm, Operation, PackError, Pad, Pool, Prelu
 from .reference import activate
-from .sums import neighbours
 from .tree import Leaf
+from .values import Values
 
 PROBES = 257  # inputs at which the rounding of a batch norm is looked at
 
@@ -78,17 +79,8 @@ def _affine(module: Any, x: Values) -> Norm:
     ends = torch.tensor([0.0, 1.0], dtype=torch.float64, device=device)[:, None].expand(-1, x.shape[0])
     low, high = wide(ends.reshape(shape)).flatten(1).cpu().numpy()
     shift, inputs = values[0].astype(np.float64), probes.cpu().numpy().astype(np.float64)
-    scale = (high - low).astype(np.float32)
-    fewest, chosen = np.full(x.shape[0], PROBES + 1), scale
-    for candidate in neighbours(scale):
-        misses = ((inputs * candidate + shift).astype(np.float32) != values).sum(0)
-        chosen = np.where(misses < fewest, candidate, chosen)
-        fewest = np.minimum(misses, fewest)
-    return norm(np.zeros(x.shape[0]), chosen, shift)
-
-
-def norm(center: np.ndarray, scale: np.ndarray, shift: np.ndarray) -> Norm:
-    return Norm(*(np.ascontiguousarray(values, np.float32) for values in (center, scale, shift)))
+    scale, _ = closest_scale(inputs, values, (high - low).astype(np.float32), shift)
+    return norm(np.zeros(x.shape[0]), scale, shift)
 
 
 def _activation(leaf: Leaf) -> Activation:

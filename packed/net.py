@@ -6,7 +6,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from .operations import REAL, SUMS, Conv, Dense, Input, Operation, PackError, Values, after, input_values, text
+from .operations import REAL, SUMS, Conv, Dense, Input, Operation, PackError
+from .values import Values, after, input_values, text
 
 T = TypeVar("T")
 INPUT = -1  # the number of the input among the operations

@@ -27,8 +27,8 @@ from .operations import (
     Pool,
     Prelu,
     Threshold,
-    Values,
 )
+from .values import Values
 
 DOMAIN = "qonnx.custom_op.general"
 OPSET = 13

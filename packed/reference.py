@@ -25,8 +25,8 @@ from .operations import (
     Pool,
     Prelu,
     Threshold,
-    Values,
 )
+from .values import Values
 
 PATCHES = 2**26  # values under the kernels of a layer at a time: 256 MiB
 

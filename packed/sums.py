@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .affine import closest_scale, norm
 from .operations import BYTES, Conv, Dense, Norm, Operation, PackError, Threshold, pack_signs
+from .tree import Leaf
 
 CHUNK = 2**18  # values at a time, which stay in the cache
 ROUNDING = 1e-6
-ULPS = 4  # how far a fitted scale is looked for
 
 
 @dataclass(frozen=True)
@@ -125,24 +126,18 @@ def fit_norm(sums: Sums, name: str) -> Norm:
         sums = replace(sums, integers=sums.integers[:: len(sums.integers) * sums.channels // CHUNK])
     values = np.concatenate(list(sums.chunks())).astype(np.float64)
     integers = sums.integers.astype(np.float64)[:, None]
-    best: tuple[np.ndarray, Norm] | None = None
+    best: tuple[int, Norm] | None = None
     for center, shift in _starts(sums):
         x = (integers - center).astype(np.float32).astype(np.float64)
-        scale = sums.slope().astype(np.float32)
-        wrong, chosen = np.full(sums.channels, len(values) + 1), scale
-        for candidate in neighbours(scale):
-            misses = ((x * candidate + shift).astype(np.float32) != values).sum(0)
-            chosen = np.where(misses < wrong, candidate, chosen)
-            wrong = np.minimum(misses, wrong)
-        norm = Norm(*(np.ascontiguousarray(v, np.float32) for v in (center, chosen, shift)))
-        if best is None or wrong.sum() < best[0].sum():
-            best = wrong, norm
+        scale, misses = closest_scale(x, values, sums.slope().astype(np.float32), shift)
+        if best is None or misses.sum() < best[0]:
+            best = misses.sum(), norm(center, scale, shift)
     assert best is not None
-    norm = best[1]
-    fitted = (integers - norm.center) * norm.scale.astype(np.float64) + norm.shift
+    fit = best[1]
+    fitted = (integers - fit.center) * fit.scale.astype(np.float64) + fit.shift
     if not np.allclose(fitted, values, rtol=1e-4, atol=1e-4 * max(1.0, float(np.abs(values).max()))):
         raise PackError(f"layer {name}: its output is not an affine function of the sum")
-    return norm
+    return fit
 
 
 def _starts(sums: Sums) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -155,11 +150,21 @@ def _starts(sums: Sums) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield mean.detach().float().cpu().numpy(), bias.detach().double().cpu().numpy()
 
 
-def neighbours(scale: np.ndarray) -> Iterator[np.ndarray]:
-    """The float32s within a few units in the last place."""
-    yield scale
-    up = down = scale
-    for _ in range(ULPS):
-        up, down = np.nextafter(up, np.float32(np.inf)), np.nextafter(down, np.float32(-np.inf))
-        yield up
-        yield down
+def layer_of_sums(layer: nn.Module) -> Callable[[Tensor], Tensor]:
+    """What a layer makes of its sums S: S itself and its bias, or what it does after the `product` that it defines."""
+    if not hasattr(layer, "product"):
+        bias = getattr(layer, "bias", None)
+        return lambda s: s if bias is None else s + bias.view(-1, *[1] * (s.dim() - 2))
+    layer = deepcopy(layer)
+    layer.product = lambda x, w: x  # type: ignore[assignment]
+    return layer
+
+
+def require_by_channel(leaf: Leaf, sums: Sums) -> None:
+    """PackError where a value that comes out of `module` depends on another channel or place, as in layer norm: half of
+    the values are changed, and the others must stay what they were."""
+    shape = (2, sums.channels, 2, 2) if sums.maps else (2, sums.channels)
+    x, other, chosen = torch.rand(3, *shape, generator=torch.Generator().manual_seed(0)).to(sums.device)
+    kept = chosen < 0.5
+    if not torch.equal(leaf.module(x)[kept], leaf.module(torch.where(kept, x, other))[kept]):
+        raise PackError(f"layer {leaf} mixes channels: what follows is no threshold of a sum")

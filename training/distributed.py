@@ -14,7 +14,7 @@ from datamodules.loader import Share
 from methods.optim.composite import Composite
 
 from .errors import TrainingError
-from .processes import Place
+from .place import Place
 
 
 class SharedBatches(DDPStrategy):

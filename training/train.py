@@ -17,8 +17,9 @@ from .errors import StoppedEarlyError
 from .evaluation import measure
 from .loggers import finish_wandb, mirror
 from .packing import pack
+from .place import ALONE, Place, place_of
 from .precision import check_precision, float32_products
-from .processes import ALONE, Place, join, place_of, together
+from .processes import join, together
 from .recording import add_outcome, new_record, save_failed, save_finished
 from .run import Run
 from .trainer import Training, interruptible, pick_device, prepare

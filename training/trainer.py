@@ -27,8 +27,9 @@ from .compilation import compile_where_it_pays
 from .distributed import InStep, SharedBatches, share_of
 from .loggers import build_logger, log_row
 from .memory_format import use_channels_last
+from .place import ALONE, Place
 from .precision import PRECISIONS
-from .processes import ALONE, Place, leave
+from .processes import leave
 from .run import Run
 
 

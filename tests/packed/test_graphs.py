@@ -217,7 +217,8 @@ def real(*shape):
 
 
 def run(operation, x):
-    from packed.operations import REAL, Values, after
+    from packed.operations import REAL
+    from packed.values import Values, after
 
     before = Values(REAL, x.shape[1:], 0)
     found = apply(operation, before, x)

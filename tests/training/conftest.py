@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
-from training.processes import ALONE, Place
+from training.place import ALONE, Place
 from training.recording import new_record
 from training.run import Run
 from training.train import build

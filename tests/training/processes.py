@@ -12,7 +12,8 @@ import torch
 import torch.distributed as dist
 
 from configs.schema import register
-from training.processes import Place, _OneMachine, leave
+from training.place import OneMachine, Place
+from training.processes import leave
 
 
 def in_processes(folder, work: Callable[[Place], Any], count: int = 2) -> list[Any]:
@@ -44,7 +45,7 @@ def _work(pipe, store: str, place: Place, pickled: bytes) -> None:
         dist.init_process_group(
             "gloo", store=dist.FileStore(store, place.count), rank=place.rank, world_size=place.count
         )
-        result = work(Place(place.rank, place.local_rank, place.count, _OneMachine(place.local_rank, 1)))
+        result = work(Place(place.rank, place.local_rank, place.count, OneMachine(place.local_rank, 1)))
     except Exception as error:
         traceback.print_exc()
         result = error

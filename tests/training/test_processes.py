@@ -15,7 +15,7 @@ from PIL import Image
 import run as spine
 from configs.settings import UserError
 from results.record import load
-from training.processes import Place, place_of
+from training.place import Place, place_of
 from training.train import build
 from training.trainer import pick_device
 
