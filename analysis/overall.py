@@ -80,14 +80,16 @@ def relative_table(suites: Sequence[SuiteRuns]) -> pd.DataFrame:
 
 
 def relative_accuracy(suites: Sequence[SuiteRuns], method: str) -> float:
-    """Accuracy over that of the real net of the same architecture, mean over settings (the measure of BiBench, Qin et
-    al. 2023, arXiv 2301.11233)."""
-    shares = [
-        (100 - found.values(method).mean()) / (100 - found.values("real").mean())
-        for found in suites
-        if found.complete and min(len(found.values(method)), len(found.values("real")))
-    ]
+    """`accuracy_share`, mean over the complete settings that have both; NaN where there is none."""
+    shares = [share for found in suites if found.complete and (share := accuracy_share(found, method)) == share]
     return float(np.mean(shares)) if shares else np.nan
+
+
+def accuracy_share(found: SuiteRuns, method: str) -> float:
+    """Accuracy over that of the real net of the same architecture (the measure of BiBench, Qin et al. 2023, arXiv
+    2301.11233); NaN where one of the two has no finished run."""
+    own, real = found.values(method), found.values("real")
+    return float((100 - own.mean()) / (100 - real.mean())) if len(own) and len(real) else np.nan
 
 
 def limits(estimate: Estimate) -> str:

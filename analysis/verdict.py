@@ -10,6 +10,7 @@ import pandas as pd
 from analysis.cells import note_of
 from analysis.control import Difference, differences
 from analysis.examples import by_replicate, examples_error, wider
+from analysis.overall import accuracy_share
 from analysis.statistics import NORMAL, Summary, summarize
 from analysis.suites import CONTROL, SuiteRuns
 from analysis.tables import count, interval, number
@@ -118,7 +119,6 @@ def details_table(rows: Sequence[Compared], found: SuiteRuns, trials: pd.DataFra
     lost = trials[trials["state"] == "failed"].groupby("method").size().to_dict()
     columns = map(str, found.table.columns)
     names = [name.removeprefix(CORRUPTIONS) for name in columns if name.startswith(CORRUPTIONS)]
-    real = found.values("real").mean() if "real" in found.methods else math.nan
 
     def median(method: str, column: str, unit: float = 1.0) -> float:
         runs = found.of(method)
@@ -134,7 +134,7 @@ def details_table(rows: Sequence[Compared], found: SuiteRuns, trials: pd.DataFra
                 "best of the search": number(last.get(method)),
                 "trials within 1 point of it": f"{near[method]:.0%}" if searched else "",
                 "failed trials": str(lost.get(method, 0)) if searched else "",
-                "accuracy / real's": number((100 - row.error.mean) / (100 - real), 3),
+                "accuracy / real's": number(accuracy_share(found, method), 3),
                 **{f"test error, {name}, %": number(_mean(found.values(method, CORRUPTIONS + name))) for name in names},
                 "seconds a run": number(median(method, "cost.elapsed_seconds"), 0),
                 "peak memory, MiB": number(median(method, "cost.peak_memory", 2**20), 0),
