@@ -10,7 +10,8 @@ from analysis.page.charts import signed
 from analysis.page.method_lines import method_lines
 from analysis.suites import CONTROL, SuiteRuns
 from analysis.tables import interval, number
-from analysis.verdict import Compared, state
+from analysis.verdict import Compared
+from analysis.verdict_tables import state
 from analysis.weak_spots import SPACES, seeds, stability, tuning
 from configs.registry import METHODS
 from configs.settings import UserError, unknown

@@ -9,8 +9,8 @@ import pandas as pd
 
 from analysis.plotting import Figure, colour, panels
 from analysis.suites import Suite, read_settings
+from analysis.tables import signed
 from analysis.trials import tables_of
-from analysis.verdict import signed
 from configs.ranges import MOVED_BY
 from configs.registry import METHODS
 from configs.settings import UserError

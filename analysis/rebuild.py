@@ -18,7 +18,7 @@ from analysis.perturbed import perturbed_figure, perturbed_table
 from analysis.plotting import Figure, png
 from analysis.published import SOURCES
 from analysis.tables import costs, error_table, overview, ranking
-from analysis.verdict import details_table, state, state_table, suite_table
+from analysis.verdict_tables import details_table, state, state_table, suite_table, verdict_table
 from results.files import write_whole
 
 TARGET = 3.0  # % of validation error that the cost table asks the time for
@@ -78,6 +78,7 @@ def tables(material: Material) -> dict[str, pd.DataFrame]:
         if label in material.perturbed:
             result[f"suite_{label}_perturbed"] = perturbed_table(material.perturbed[label])
     if material.complete:
+        result["verdict"] = verdict_table(material.named_comparisons, material.overall)
         result["relative"] = relative_table(material.complete)
         result["overall"] = overall_table(material.overall, material.complete)
     result["overview"] = overview(cells, published)

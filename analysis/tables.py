@@ -171,3 +171,11 @@ def spread(mean: float, sd: float | None) -> str:
 
 def interval(mean: float, half_width: float) -> str:
     return f"{number(mean - half_width)} to {number(mean + half_width)}" if number(half_width) else ""
+
+
+def signed(value: float) -> str:
+    return f"{round(value, 2) + 0.0:+.2f}" if value == value else ""  # −0.0 + 0.0 is 0.0
+
+
+def signed_interval(mean: float, half_width: float) -> str:
+    return f"{signed(mean - half_width)} to {signed(mean + half_width)}" if half_width == half_width else ""

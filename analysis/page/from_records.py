@@ -15,7 +15,7 @@ from analysis.page.thin import curve_of
 from analysis.published import SOURCES, published_errors
 from analysis.suites import CONTROL
 from analysis.tables import text
-from analysis.verdict import state
+from analysis.verdict_tables import state
 from configs.registry import METHODS
 
 AGAIN = "results_dir=outputs/again"  # so that a run whose record is there is made again, and not skipped

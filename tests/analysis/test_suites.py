@@ -7,7 +7,7 @@ import yaml
 import analysis.rebuild
 from analysis.material import gather
 from analysis.suites import load_suites, runs_of
-from analysis.verdict import state
+from analysis.verdict_tables import state
 from configs.registry import METHODS
 from configs.schema import CONFIGS
 from configs.settings import UserError

@@ -10,7 +10,8 @@ from analysis.control import differences
 from analysis.examples import examples_error
 from analysis.overall import overall, relative_accuracy, scores
 from analysis.rebuild import gather, tables
-from analysis.verdict import compare, signed, wrong_shares
+from analysis.tables import signed
+from analysis.verdict import compare, wrong_shares
 from tests.analysis.made_up_suites import make_folders, make_runs, make_suite
 
 ERRORS = {
@@ -86,6 +87,27 @@ def test_records_from_before_wrong_examples_were_kept_have_empty_columns(materia
     table = tables(material)["suite_wide"].set_index("method")
     assert set(table["with test-set noise"]) == set(table["difference with test-set noise"]) == {""}
     assert table.loc["bop", "verdict"] == "not distinguishable"
+
+
+def test_all_settings_at_a_glance(material):
+    table = tables(material)["verdict"].set_index("method")
+    quick, wide, every = table.columns
+    assert [quick, wide] == [f"{found.setting}: test error, %" for found in material.complete]
+    order = list(table.index)
+    rows = overall(scores(material.complete))
+    assert order == [*(row.method for row in rows), "real", "binaryconnect", "pbop"]
+    assert table.loc[["ste", "pbnet", "bop", "bop2nd", "pbop", "real"], quick].tolist() == [
+        "3.00",
+        "2.43 (better, on this test set)",
+        "6.00 (worse)",
+        "3.02",
+        "failed",
+        "1.00",
+    ]
+    assert table.loc[["ste", "bop", "real", "pbnet"], wide].tolist() == ["4.00", "3.00", "1.00", ""]
+    bop = next(row.score for row in rows if row.method == "bop")
+    assert table.loc["bop", every] == f"{bop.value:.2f} ({bop.low:.2f} to {bop.high:.2f})"
+    assert table.loc[["real", "pbop"], every].tolist() == ["", ""]
 
 
 def test_details_beside_the_error(material):
