@@ -69,6 +69,20 @@ def profile(own: Values, control: Values, at: np.ndarray) -> np.ndarray:
     return np.mean([(score[:, None] <= at).mean(axis=0) for score in scores], axis=0)
 
 
+def profile_steps(own: Values, control: Values, ends: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
+    """`profile` wherever it rises, at the scores of `own` themselves, and at both ends: τ and the shares."""
+    scores = relative_scores(list(own.values()), [control[name] for name in own])
+    at = np.unique(np.concatenate([ends, *scores]))
+    return at, profile(own, control, at)
+
+
+def ends_of_scores(values: Mapping[str, Values], control: Values) -> tuple[float, float]:
+    """A little below the lowest and above the highest score of all methods."""
+    every = [relative_scores(list(own.values()), [control[name] for name in own]) for own in values.values()]
+    scores = np.concatenate([x for own in every for x in own])
+    return 0.98 * float(scores.min()), 1.02 * float(scores.max())
+
+
 def _bootstrap(
     statistic: Callable[[Sequence[np.ndarray], Sequence[np.ndarray]], np.ndarray],
     own: Values,

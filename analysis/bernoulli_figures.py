@@ -11,7 +11,7 @@ python run.py -m "+experiment=glob(slides_net_*)" seed=0,1,2
 import numpy as np
 import pandas as pd
 
-from analysis.plotting import Figure, plt, sns
+from analysis.plotting import Figure, plain_ticks, plt, sns
 from analysis.selection import epochs_of, main_setting, of_experiment, where
 
 STAGES = {  # column of the curves → what the net is there
@@ -45,8 +45,7 @@ def error_by_stage(runs: pd.DataFrame) -> Figure | None:
             error = other["validation.error"].mean()
             axes[0].axhline(error, color="black", linestyle=style, linewidth=1, label=f"{method}, chosen epoch")
     axes[0].set(yscale="log", ylabel="validation error, %")
-    axes[0].set_yticks(ticks := [1, 2, 3, 5, 10, 20, 50], [f"{t:g}" for t in ticks])
-    axes[0].minorticks_off()
+    plain_ticks(axes[0].yaxis, [1, 2, 3, 5, 10, 20, 50])
     axes[0].legend(fontsize=8)
     sns.lineplot(curves, x="epoch", y="hardened", color="black", errorbar=None, ax=axes[1])
     axes[1].set(xlabel="epoch", ylabel="hardened", ylim=(0, 1.05))
@@ -114,8 +113,7 @@ def slides_net(runs: pd.DataFrame) -> Figure | None:
                 place, REPORTED[label], "x", color="C3", label="the slides' test error" if label == "real" else None
             )
     ax.set(yscale="log", xlabel="", ylabel="validation error, %", title="the slides' net, MNIST (pixels ±1, 24×24)")
-    ax.set_yticks(ticks := [1, 2, 3, 5, 10, 20], [f"{t:g}" for t in ticks])
-    ax.minorticks_off()
+    plain_ticks(ax.yaxis, [1, 2, 3, 5, 10, 20])
     if ax.get_legend_handles_labels()[0]:
         ax.legend(loc="upper left")
     return figure

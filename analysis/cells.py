@@ -8,8 +8,8 @@ import pandas as pd
 from analysis.selection import where
 from analysis.statistics import summarize
 
-ERRORS = ("test.error", "test.binarization_gap", "validation.error")
-PACKED = ("packed.test.error", "packed.test.differ", "packed.bytes", "packed.float32_bytes")
+ERRORS = ("test.binarization_gap", "validation.error")
+PACKED = ("packed.test.differ", "packed.bytes", "packed.float32_bytes")
 NET_SIZE = {
     "mlp": "{width:.0f}×{depth:.0f}",
     "vgg": "width {width:.0f}",
@@ -45,12 +45,12 @@ def cells_of(runs: pd.DataFrame) -> pd.DataFrame:
 
     Of several settings of a method, a suite's counts, else those with the most seeds, and of these the one with the
     lowest mean validation error. `n` values are averaged, those of the seeds or of a suite's replicates, each the mean
-    over its seeds; `settings` says how many there were to choose from, `failed`
-    how many runs of the chosen one have no error because they failed (where all did, n is 0). Runs on a part of the
-    training set (`limit_train`), and those without a test, are no cells.
+    over its seeds: test errors of the packed nets, where there are some. `settings` says how many there were to choose
+    from, `failed` how many runs of the chosen one have no error because they failed (where all did, n is 0). Runs on a
+    part of the training set (`limit_train`), and those without a test, are no cells.
 
-    Of the packed nets, where all runs of the setting have one: `packed` and `packed_sd`, mean and deviation of their
-    test errors; `packed_bytes` and `float32_bytes` of one; `differ`, all predictions that are not the trained nets'."""
+    Where all runs of the setting have a packed net: `packed_bytes` and `float32_bytes` of one; `differ`, all
+    predictions that are not the trained nets'."""
     if runs.empty:
         return pd.DataFrame()
     runs = where(runs, limit_train=0)
@@ -63,15 +63,14 @@ def cells_of(runs: pd.DataFrame) -> pd.DataFrame:
     both = set(kinds[kinds > 1].index)
     rows = []
     for (method, label, net, signs), group in runs.groupby(["method.name", "label", "net", "model.binary_activations"]):
-        tested = group[group["test.error"].notna()]
+        tested = group[group["deployed"].notna()]
         if tested.empty and group["best_epoch"].notna().any():  # all without a test
             continue
         found = [g for _, g in (group if tested.empty else tested).groupby("setting")]
         best = min(found, key=lambda g: (g["replicate"].isna().all(), -len(g), _validation(g)))
         first = best.iloc[0]
-        values = best.groupby(best["replicate"].fillna(best["seed"]))[["test.error", "packed.test.error"]].mean()
-        test = summarize(values["test.error"].tolist())
-        packed = summarize(values["packed.test.error"].tolist() if best["packed.test.error"].notna().all() else [])
+        test = summarize(best.groupby(best["replicate"].fillna(best["seed"]))["deployed"].mean().tolist())
+        packed = test.n > 0 and best["packed.bytes"].notna().all()
         key = f"{method}, activations ±1" if method in both and signs else method
         rows.append(
             {
@@ -92,11 +91,9 @@ def cells_of(runs: pd.DataFrame) -> pd.DataFrame:
                 "half_width": test.half_width,
                 "validation": best["validation.error"].mean(),
                 "gap": best["test.binarization_gap"].mean(),
-                "packed": packed.mean,
-                "packed_sd": packed.sd,
-                "packed_bytes": best["packed.bytes"].median() if packed.n else math.nan,
-                "float32_bytes": best["packed.float32_bytes"].median() if packed.n else math.nan,
-                "differ": best["packed.test.differ"].sum() if packed.n else math.nan,
+                "packed_bytes": best["packed.bytes"].median() if packed else math.nan,
+                "float32_bytes": best["packed.float32_bytes"].median() if packed else math.nan,
+                "differ": best["packed.test.differ"].sum() if packed else math.nan,
                 "settings": len(found),
                 "runs": best,
             }
@@ -120,9 +117,10 @@ def _validation(runs: pd.DataFrame) -> float:
 
 
 def compared(table: pd.DataFrame) -> list[tuple[str, str]]:
-    """The data sets and nets that two methods or more were run on, one of them binary in weights and activations."""
+    """The data sets and nets that two methods or more have an error on, one of them binary in weights and
+    activations."""
     if table.empty:
         return []
-    groups = table.groupby(["dataset", "net"])
+    groups = table[table["n"] > 0].groupby(["dataset", "net"])
     chosen = groups["binary"].any() & (groups["key"].nunique() > 1)
     return [(str(dataset), str(net)) for dataset, net in chosen[chosen].index]

@@ -5,10 +5,11 @@ from collections.abc import Iterable
 import pandas as pd
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from analysis.plotting import Figure, colour, marker, plt, sns
+from analysis.plotting import Figure, colour, marker, plain_ticks, plt, sns
 from analysis.selection import epochs_of
 from configs.registry import METHODS
 
+PERCENT = [m * 10.0**e for e in range(-1, 3) for m in (1, 2, 5)]  # ticks of errors
 BAND = "sd"  # seaborn's name of what the bands show: the standard deviation of the seeds
 
 
@@ -46,7 +47,8 @@ def error_while_training(table: pd.DataFrame, dataset: str, net: str) -> Figure 
     axes[1].set_xscale("log")
     axes[1].xaxis.set_minor_formatter(NullFormatter())
     axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
-    _percent_ticks(axes[0], curves["val_error"])
+    low, high = curves["val_error"].min() / 2, curves["val_error"].max() * 2
+    plain_ticks(axes[0].yaxis, [tick for tick in PERCENT if low <= tick <= high])
     sns.move_legend(axes[1], "center left", bbox_to_anchor=(1, 0.5), title=None, frameon=False)
     real = set(curves[~curves["binary_activations"]]["method"]) - {"real"}
     for entry in axes[1].get_legend().get_texts():
@@ -62,7 +64,7 @@ def flip_rates(table: pd.DataFrame, dataset: str, net: str) -> Figure | None:
     The axis is logarithmic, so an epoch without a flip has no point. None where no run has diagnostics."""
     curves = cell_curves(table, dataset, net)
     curves = curves[curves["method"] != "real"]
-    if "flip_rate" not in curves:
+    if curves.empty or "flip_rate" not in curves:
         return None
     curves = curves.assign(flip_rate=curves["flip_rate"].where(curves["flip_rate"] > 0))
     figure, ax = plt.subplots(figsize=(7, 4.2), layout="constrained")
@@ -80,11 +82,3 @@ def _lines(curves: pd.DataFrame, x: str, y: str, ax: plt.Axes, legend: bool = Tr
     dashes = {key: (2, 1) if "," in key else "" for key in keys}
     style = {"hue": "method", "hue_order": keys, "style": "method", "style_order": keys, "dashes": dashes, **looks}
     sns.lineplot(curves, x=x, y=y, ax=ax, errorbar=BAND, err_kws={"alpha": 0.12}, markersize=5, legend=legend, **style)
-
-
-def _percent_ticks(ax: plt.Axes, errors: pd.Series) -> None:
-    """Ticks 1, 2, 5 of each decade that the errors reach, written out."""
-    ticks = [m * 10.0**e for e in range(-1, 3) for m in (1, 2, 5)]
-    within = [t for t in ticks if errors.min() / 2 <= t <= errors.max() * 2]
-    ax.set_yticks(within, [f"{t:g}" for t in within])
-    ax.minorticks_off()

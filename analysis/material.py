@@ -11,7 +11,7 @@ from analysis.cells import cells_of, net_of
 from analysis.overall import Overall, overall, scores
 from analysis.perturbed import load_perturbed
 from analysis.selection import load_failed, load_runs
-from analysis.suites import SuiteRuns, load_suites, runs_of
+from analysis.suites import SuiteRuns, load_suites, runs_of, titles
 from analysis.trials import load_trials
 from analysis.verdict import Compared, compare
 from configs.schema import CONFIGS
@@ -26,7 +26,7 @@ class Material:
     cells: pd.DataFrame
     published: pd.DataFrame
     suites: list[SuiteRuns]
-    trials: dict[str, pd.DataFrame]  # label of a complete suite → its trials
+    trials: dict[str, pd.DataFrame]  # label of a complete suite → its trials; none where it has no searches of its own
     perturbed: dict[str, pd.DataFrame]  # label of a complete suite that has them → its perturbed runs
 
     @cached_property
@@ -38,25 +38,26 @@ class Material:
         """Label of a complete suite → its methods."""
         return {found.suite.label: compare(found) for found in self.complete}
 
+    @cached_property
+    def titles(self) -> dict[str, str]:
+        """Label of a complete suite → its setting in words."""
+        return titles(self.complete)
+
     @property
     def named_comparisons(self) -> list[tuple[str, list[Compared]]]:
         """Each complete setting in words, and its methods."""
-        return [(found.setting, self.comparisons[found.suite.label]) for found in self.complete]
+        return [(self.titles[label], rows) for label, rows in self.comparisons.items()]
 
     @property
     def named_searches(self) -> list[tuple[str, pd.DataFrame]]:
         """Each complete setting in words, and the trials of its competitors."""
         rows = {label: [row.method for row in own if row.competes] for label, own in self.comparisons.items()}
-        return [(name, trials[trials["method"].isin(rows[label])]) for label, name, trials in self._named(self.trials)]
+        return [(self.titles[label], own[own["method"].isin(rows[label])]) for label, own in self.trials.items()]
 
     @property
     def named_perturbed(self) -> list[tuple[str, pd.DataFrame]]:
         """Each complete setting in words, and its perturbed runs, where there are any."""
-        return [(name, table) for _, name, table in self._named(self.perturbed)]
-
-    def _named(self, tables: dict[str, pd.DataFrame]) -> list[tuple[str, str, pd.DataFrame]]:
-        names = {found.suite.label: found.setting for found in self.complete}
-        return [(label, names[label], table) for label, table in tables.items()]
+        return [(self.titles[label], table) for label, table in self.perturbed.items()]
 
     @cached_property
     def scores(self) -> dict[str, Values]:
@@ -67,6 +68,11 @@ class Material:
     def overall(self) -> list[Overall]:
         """The competitors over the complete settings."""
         return overall(self.scores)
+
+    @property
+    def finished(self) -> int:
+        """How many runs have ended well."""
+        return int((self.runs["status"] == "done").sum())
 
     @cached_property
     def covered(self) -> set[tuple[str, str]]:
@@ -90,9 +96,7 @@ def gather(results: Path, configs: Path = Path(CONFIGS), tuned: Path | None = No
         ids = {run_id for found in complete for run_id in found.table["run_id"]}
         runs = runs[runs["replicate"].isna() | runs["run_id"].isin(ids)]
     trials = {
-        found.suite.label: load_trials(results / "trials", found.suite.label, found.methods)
-        for found in complete
-        if not found.suite.configurations
+        found.suite.label: load_trials(results / "trials", found.suite.label, found.methods) for found in complete
     }
     around = {found.suite.label: load_perturbed(results / "perturbed", found.suite) for found in complete}
     perturbed = {label: table for label, table in around.items() if len(table)}

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from analysis.material import Material
-from analysis.page.charts import signed
 from analysis.page.method_lines import method_lines
 from analysis.suites import CONTROL, SuiteRuns
-from analysis.tables import interval, number
+from analysis.tables import interval, number, signed
 from analysis.verdict import Compared
 from analysis.verdict_tables import state
 from analysis.weak_spots import SPACES, seeds, stability, tuning
@@ -53,9 +52,9 @@ def _compared(material: Material, found: SuiteRuns, method: str) -> Iterator[str
         yield f"    error {_error(row)}, {counted(row.error.n, 'replicate')}{lost}"
         if row.difference:
             gap = row.difference
-            limits = interval_of(gap.difference, gap.half_width)
+            limits = interval(gap.difference, gap.half_width, signed)
             words = row.verdict or "too few replicates to test"
-            yield f"    difference to {CONTROL} {signed(gap.difference)}{limits}: {words}"
+            yield f"    difference to {CONTROL} {signed(gap.difference)}{f' ({limits})' if limits else ''}: {words}"
         return
     values, control = found.values(method), found.values(CONTROL)
     mean = number(float(values.mean())) if len(values) else "none"
@@ -69,12 +68,6 @@ def _compared(material: Material, found: SuiteRuns, method: str) -> Iterator[str
 def _error(row: Compared) -> str:
     limits = interval(row.error.mean, row.error.half_width)
     return number(row.error.mean) + (f" ({limits})" if limits else "")
-
-
-def interval_of(mean: float, half_width: float) -> str:
-    """` (−0.10 to +0.42)`, empty where there is none."""
-    known = half_width == half_width
-    return f" ({signed(mean - half_width)} to {signed(mean + half_width)})" if known else ""
 
 
 def _outside(material: Material, method: str) -> Iterator[str]:
@@ -100,7 +93,7 @@ def _weak(found: SuiteRuns, method: str, trials: Path, spaces: Path) -> Iterator
         beside = f" ({CONTROL} {100 * usual.near:.0f} %)" if usual and method != CONTROL else ""
         yield (
             f"  tuning, {label}: validation error {number(own.best)} at best, {number(own.median)} in the median, "
-            f"{number(own.first)} with the defaults"
+            f"{_or_none(own.first)} with the defaults"
         )
         failed = f"{own.failed} of {own.trials} failed"
         yield f"    {100 * own.near:.0f} % of the trials within 1 point of the best{beside}; {failed}"
@@ -144,12 +137,13 @@ def _next(material: Material, suites: list[SuiteRuns], method: str, trials: Path
     for found in left[:MOST]:
         total = found.suite.replicates * found.suite.runs
         lines.append(f"  # {_missing(found, method)} of {total} runs are missing")
-        lines.append(f"  {_suite_command(found.suite.label, method)}")
-    for label, rows in material.comparisons.items():
-        row = next((r for r in rows if r.method == method and r.difference), None)
+        lines.append(f"  {_command_of(found, method)}")
+    for found in material.complete:
+        row = next((r for r in material.comparisons[found.suite.label] if r.method == method and r.difference), None)
         if row and row.verdict.startswith("not"):
-            lines.append(f"  # more replicates may tell it from {CONTROL}")
-            lines.append(f"  {_suite_command(label, method)} replicates={2 * max(2, row.error.n)}")
+            more = f"label={found.suite.label}_{method} replicates={2 * max(2, row.error.n)}"
+            lines.append(f"  # more replicates, in a suite of their own, may tell it from {CONTROL}")
+            lines.append(f"  {_command_of(found, method)} {more}")
     return lines or ["  nothing: all suites have it, and python -m analysis shows it beside the others"]
 
 
@@ -166,6 +160,10 @@ def _has_configurations(found: SuiteRuns, suites: list[SuiteRuns], method: str) 
 def _size(found: SuiteRuns) -> tuple[int, str]:
     """Suites with few epochs first."""
     return found.suite.settings.get("epochs", 0), found.suite.label
+
+
+def _command_of(found: SuiteRuns, method: str) -> str:
+    return "(the command that began it)" if found.suite.own else _suite_command(found.suite.label, method)
 
 
 def _suite_command(label: str, method: str) -> str:

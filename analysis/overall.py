@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.aggregate import Estimate, Values, interquartile_mean, probability_of_improvement
-from analysis.suites import CONTROL, SuiteRuns
-from analysis.tables import number
+from analysis.suites import CONTROL, SuiteRuns, titles
+from analysis.tables import limits, number
 from configs.registry import METHODS
 
 
@@ -58,11 +58,13 @@ def overall_table(rows: Sequence[Overall], suites: Sequence[SuiteRuns]) -> pd.Da
             "method": [row.method for row in rows],
             "settings": [f"{row.settings} of {total}" for row in rows],
             f"error relative to {CONTROL}, interquartile mean": [number(row.score.value) for row in rows],
-            "95 % interval": [limits(row.score) for row in rows],
+            "95 % interval": [limits(row.score.low, row.score.high) for row in rows],
             f"probability to be better than {CONTROL}": [
                 number(row.improves.value) if row.improves else "" for row in rows
             ],
-            "95 % interval of it": [limits(row.improves) if row.improves else "" for row in rows],
+            "95 % interval of it": [
+                limits(row.improves.low, row.improves.high) if row.improves else "" for row in rows
+            ],
             "accuracy / real's": [number(relative_accuracy(suites, row.method), 3) for row in rows],
         }
     )
@@ -71,11 +73,12 @@ def overall_table(rows: Sequence[Overall], suites: Sequence[SuiteRuns]) -> pd.Da
 def relative_table(suites: Sequence[SuiteRuns]) -> pd.DataFrame:
     """Setting by setting, the mean test error over the control's; empty where a method is no part of a setting."""
     complete = [found for found in suites if found.complete]
+    names = titles(complete)
     rows = []
     for method in METHODS:
-        ratios = {found.setting: _ratio(found, method) for found in complete if method in found.methods}
+        ratios = {found.suite.label: _ratio(found, method) for found in complete if method in found.methods}
         if ratios:
-            rows.append({"method": method} | {found.setting: number(ratios.get(found.setting)) for found in complete})
+            rows.append({"method": method} | {name: number(ratios.get(label)) for label, name in names.items()})
     return pd.DataFrame(rows)
 
 
@@ -90,10 +93,6 @@ def accuracy_share(found: SuiteRuns, method: str) -> float:
     2301.11233); NaN where one of the two has no finished run."""
     own, real = found.values(method), found.values("real")
     return float((100 - own.mean()) / (100 - real.mean())) if len(own) and len(real) else np.nan
-
-
-def limits(estimate: Estimate) -> str:
-    return f"{estimate.low:.2f} to {estimate.high:.2f}" if estimate.low == estimate.low else ""
 
 
 def _ratio(found: SuiteRuns, method: str) -> float:

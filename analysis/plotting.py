@@ -3,6 +3,7 @@ one marker in all figures."""
 
 import io
 import math
+from collections.abc import Sequence
 from itertools import cycle
 from typing import Any
 
@@ -12,11 +13,12 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import seaborn as sns
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
 from configs.registry import METHODS
 
-__all__ = ["Figure", "colour", "marker", "panels", "plt", "png", "sns"]
+__all__ = ["Figure", "colour", "marker", "panels", "plain_ticks", "plt", "png", "sns", "ticks_between"]
 
 COLUMNS = 3  # panels in a row
 
@@ -68,6 +70,18 @@ def panels(count: int, width: float, height: float, sharey: bool = False) -> tup
     for ax in axes.flat[count:]:
         ax.remove()
     return figure, list(axes.flat[:count])
+
+
+def ticks_between(low: float, high: float) -> list[float]:
+    """Round values of each decade; more of them where low and high are close together."""
+    steps = (1, 1.2, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9) if high < 4 * low else (1, 2, 3, 5, 7)
+    return [tick for e in range(-2, 3) for m in steps if low <= (tick := m * 10.0**e) <= high]
+
+
+def plain_ticks(axis: Axis, ticks: Sequence[float]) -> None:
+    """These ticks and no others, written out where the axis is logarithmic."""
+    axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
+    axis.set_ticks([], minor=True)
 
 
 def png(figure: Figure, dpi: int = 120) -> bytes:

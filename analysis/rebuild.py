@@ -1,7 +1,9 @@
 """All tables and figures of a results folder, and its page: which there are, and how they are written."""
 
+import os
 import re
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -19,6 +21,7 @@ from analysis.plotting import Figure, png
 from analysis.published import SOURCES
 from analysis.tables import costs, error_table, overview, ranking
 from analysis.verdict_tables import details_table, state, state_table, suite_table, verdict_table
+from configs.registry import ROOT
 from results.files import write_whole
 
 TARGET = 3.0  # % of validation error that the cost table asks the time for
@@ -30,7 +33,7 @@ def rebuild(results: Path, out: Path, tables_only: bool = False, tuned: Path | N
 
     UserError, before anything is written, where something cannot be read (see `gather`)."""
     material = gather(results, tuned=tuned)
-    print(f"{len(material.runs)} finished runs in {results / 'runs'}")
+    print(f"{material.finished} finished runs in {results / 'runs'}")
     for found in material.suites:
         print(f"suite   {found.suite.label}: {state(found)}")
     made = tables(material)
@@ -40,7 +43,8 @@ def rebuild(results: Path, out: Path, tables_only: bool = False, tuned: Path | N
         print(f"table   {out / 'tables' / name}.{{{','.join(FORMATS)}}}")
     _keep_only(made, out / "tables", FORMATS)
     path = out / "page" / "index.html"
-    write_whole(path, page(content_of(material)))
+    root, records = (os.path.relpath(folder, path.parent) for folder in (ROOT, results))
+    write_whole(path, page(replace(content_of(material), root=root, results=records)))
     print(f"page    {path}")
     if tables_only:
         return
@@ -74,7 +78,7 @@ def tables(material: Material) -> dict[str, pd.DataFrame]:
         label = found.suite.label
         rows = material.comparisons[label]
         result[f"suite_{label}"] = suite_table(rows, found)
-        result[f"suite_{label}_details"] = details_table(rows, found, material.trials.get(label, pd.DataFrame()))
+        result[f"suite_{label}_details"] = details_table(rows, found, material.trials[label])
         if label in material.perturbed:
             result[f"suite_{label}_perturbed"] = perturbed_table(material.perturbed[label])
     if material.complete:

@@ -1,6 +1,7 @@
 """Records → rows: which runs a table or a figure is made of."""
 
 import json
+import math
 from collections import Counter
 from dataclasses import fields
 from pathlib import Path
@@ -18,6 +19,7 @@ from results.record import Record, failed_files, load, record_files
 RESULTS = ROOT / "results"
 DEFAULTS = {item.name: default_of(item) for item in fields(RunConfig)}
 SPLITS = ("validation", "test")
+COLUMNS = ["method.name", "status", "run_id", "config", "replicate", "label", "deployed", "failed"]  # of every run
 
 
 def load_runs(folder: Path) -> pd.DataFrame:
@@ -27,7 +29,8 @@ def load_runs(folder: Path) -> pd.DataFrame:
     Columns: the settings by their dotted names (`method.name`, `net.width`, `epochs`, `seed` …), and as they are in
     `config`; `replicate` of a suite, None of other runs; `setting`, a text of all but the seed, and in a suite but for
     the method's own settings; `failed`, how many runs of this setting failed and have not succeeded since; `status`,
-    `run_id`, `label`, `best_epoch`; `validation.error`, `test.error` and what else the record has of each split;
+    `run_id`, `label`, `best_epoch`; `deployed`, the test error of the packed net, or of the trained one
+    where there is no packed one; `validation.error`, `test.error` and what else the record has of each split;
     `cost.…`, `model.…`, `packed.…`, `environment.…`; `command`, and `curves` and `diagnostics`, the record's own
     mappings. What a record lacks is missing (NaN).
 
@@ -39,22 +42,33 @@ def load_runs(folder: Path) -> pd.DataFrame:
         if _setting(record) not in settings:
             settings.add(_setting(record))
             done.append(record)
-    return pd.DataFrame([_row(record, failed) for record in done])
+    return _table([_row(record, failed) for record in done])
 
 
 def load_failed(folder: Path) -> pd.DataFrame:
     """A row for each run that failed and has not succeeded since, with its settings."""
-    return pd.DataFrame([_row(load(path), Counter()) for path in failed_files(folder)])
+    return _table([_row(load(path), Counter()) for path in failed_files(folder)])
+
+
+def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """With the columns that every record fills, even where there is none."""
+    return pd.DataFrame(rows, columns=None if rows else COLUMNS)
 
 
 def _row(record: Record, failed: Counter[str]) -> dict[str, Any]:
     row = flat(record.config) | {"run_id": record.run_id, "best_epoch": record.best_epoch, "status": record.status}
     row |= {"command": record.command, "config": record.config, "replicate": replicate_of(record.config)}
     row |= {"label": record.data.get("label", ""), "setting": _setting(record)}
-    row |= {"curves": record.curves, "diagnostics": record.diagnostics}
+    row |= {"curves": record.curves, "diagnostics": record.diagnostics, "deployed": deployed_error(record)}
     for part in (*SPLITS, "cost", "model", "packed", "environment"):
         row |= flat(getattr(record, part) or {}, f"{part}.")
     return row | {"failed": failed[row["setting"]]}
+
+
+def deployed_error(record: Record) -> float:
+    """Test error in % of the packed net, or of the trained one where there is none; NaN without a test."""
+    packed = (record.packed or {}).get("test", {}).get("error")
+    return packed if packed is not None else (record.test or {}).get("error", math.nan)
 
 
 def _setting(record: Record) -> str:

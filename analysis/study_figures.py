@@ -38,8 +38,7 @@ def convergence(runs: pd.DataFrame) -> Figure | None:
         colours = {method: plotting.colour(method) for method in named.values()}
         sns.lineplot(curves, x=x, y="val_error", ax=ax, legend=ax is axes[0], palette=colours, **style)
         ax.set(yscale="log", xlabel=label, ylabel=ERROR)
-        ax.set_yticks(ticks := [1.5, 2, 3, 5, 10, 20], [f"{t:g}" for t in ticks])
-        ax.minorticks_off()
+        plotting.plain_ticks(ax.yaxis, [1.5, 2, 3, 5, 10, 20])
     sns.move_legend(axes[0], "best", title=None)
     figure.suptitle("MNIST, 784-2048×3-10")
     return figure
@@ -112,7 +111,7 @@ def second_moment(runs: pd.DataFrame) -> Figure | None:
     95 % interval.
 
     The share is the mean over all epochs and seeds, bars are standard deviations of the seeds. c = 0 is Bop at τ = 0.
-    The tuned runs of the suite `mnist` have the same seeds."""
+    The dashed line is the method as a sweep tuned it before there were suites, with the same seeds."""
     studies = {"MNIST, 784-256×2-10": "", "CIFAR-10, ConvNet of width 16, 10,000 examples": "_cifar10"}
     found = {name: of_experiment(runs, f"study_second_moment{end}") for name, end in studies.items()}
     found = {name: with_blocked(chosen) for name, chosen in found.items() if len(chosen)}
@@ -133,7 +132,8 @@ def second_moment(runs: pd.DataFrame) -> Figure | None:
             if len(at):
                 lower.errorbar(at.index, at["mean"], at["half_width"], marker="o", capsize=3, color=colour, label=label)
         lower.set_visible(lower.has_data())  # not before two scopes were run
-        tuned = where(runs, **{"method.name": "bop2nd", "limit_train": 0, "method.threshold_unit": ["one", None]})
+        of_a_sweep = {"limit_train": 0, "method.threshold_unit": ["one", None], "replicate": [None]}
+        tuned = where(runs, **{"method.name": "bop2nd"} | of_a_sweep)
         tuned = main_setting(where(tuned, **{k: [chosen.iloc[0][k]] for k in ("dataset.name", "net.width", "epochs")}))
         if len(tuned):
             upper.axhline(tuned["validation.error"].mean(), color="black", linewidth=1, ls="--", label="as tuned")

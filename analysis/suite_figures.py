@@ -5,13 +5,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.axis import Axis
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from analysis.aggregate import Values, profile
+from analysis.aggregate import Values, ends_of_scores, profile_steps
 from analysis.overall import Overall
-from analysis.plotting import Figure, colour, marker, panels, plt
+from analysis.plotting import Figure, colour, marker, panels, plain_ticks, plt, ticks_between
 from analysis.suites import CONTROL
 from analysis.trials import best_found
 from analysis.verdict import Compared
@@ -78,11 +77,10 @@ def performance_profile(values: Mapping[str, Values]) -> Figure | None:
     if len(values) < 2:
         return None
     control = values[CONTROL]
-    every = np.concatenate([x / control[name].mean() for own in values.values() for name, x in own.items()])
-    at = np.unique(np.concatenate([[0.98 * every.min(), 1.02 * every.max()], every]))
+    ends = ends_of_scores(values, control)
     figure, ax = plt.subplots(figsize=(7.5, 4.4), layout="constrained")
     for place, (method, own) in enumerate(values.items()):
-        shares = profile(own, control, at)
+        at, shares = profile_steps(own, control, ends)
         ax.step(at, shares, where="post", color=colour(method), linewidth=1.6)
         level = np.linspace(0.1, 0.9, 5) + 0.02 * (place % 4)  # markers of several methods not all at one height
         some = np.minimum(np.searchsorted(shares, level), len(at) - 1)
@@ -91,9 +89,9 @@ def performance_profile(values: Mapping[str, Values]) -> Figure | None:
     ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     ax.axvline(1, color="black", linewidth=0.8)
     ax.set(xlabel=f"τ: test error over {CONTROL}'s mean", ylabel="share of replicates within τ", ylim=(-0.02, 1.02))
-    if every.max() > 4 * every.min():
+    if ends[1] > 4 * ends[0]:
         ax.set_xscale("log")
-        _plain_ticks(ax.xaxis, at[0], at[-1])
+        plain_ticks(ax.xaxis, ticks_between(*ends))
     return figure
 
 
@@ -113,7 +111,7 @@ def best_against_trials(searches: Sequence[tuple[str, pd.DataFrame]]) -> Figure 
         ax.set(xlabel="trials", yscale="log")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         low, high = 0.95 * table["error"].min(), 1.05 * table["error"].max()
-        _plain_ticks(ax.yaxis, low, high)
+        plain_ticks(ax.yaxis, ticks_between(low, high))
         ax.set_ylim(low, high)
     axes[0].set_ylabel("lowest validation error so far, %")
     handles = [Line2D([], [], color=colour(m), marker=marker(m), markeredgecolor="white", label=m) for m in shown]
@@ -123,12 +121,3 @@ def best_against_trials(searches: Sequence[tuple[str, pd.DataFrame]]) -> Figure 
 
 def _bar(half_width: float) -> float | None:
     return None if math.isnan(half_width) else half_width
-
-
-def _plain_ticks(axis: Axis, low: float, high: float) -> None:
-    """Ticks from low to high, of each decade and written out; more of them where low and high are close together."""
-    steps = (1, 1.2, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9) if high < 4 * low else (1, 2, 3, 5, 7)
-    ticks = [m * 10.0**e for e in range(-2, 3) for m in steps]
-    within = [t for t in ticks if low <= t <= high]
-    axis.set_ticks(within, [f"{t:g}" for t in within])
-    axis.set_ticks([], minor=True)

@@ -4,7 +4,8 @@ A suite is a file of configs/suite/, or a user's own, which left configs/tuned/<
 replicate chose is in configs/tuned/<suite>/<method>/r<replicate>.yaml, so that this file says which records count:
 where a method was searched twice, those of the earlier search do not."""
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -30,7 +31,7 @@ BUDGET = ("epochs", "batch_size", "loss", "precision", "gradient_clip", "limit_t
 class Suite:
     """`settings` are those of a run, as far as the suite's file has them; `methods`, those that it is to have; `tuned`
     is the folder with the tuned files of all suites. `configurations`: the suite whose replicates' configurations it
-    runs."""
+    runs. `own`: a user's, of no file in configs/suite/."""
 
     label: str
     settings: Mapping[str, Any]
@@ -41,6 +42,7 @@ class Suite:
     configurations: "Suite | None"
     tuned: Path
     budget: Mapping[str, Any] = field(default_factory=dict)  # of configs/run.yaml, where the suite's file has no other
+    own: bool = False
 
     def tuned_file(self, method: str, replicate: int) -> Path:
         """What the search of a replicate chose, or that of the suite whose configurations are run."""
@@ -89,6 +91,7 @@ def load_suites(configs: Path = Path(CONFIGS), tuned: Path | None = None) -> lis
                 make(source) if source else None,
                 tuned,
                 {name: run[name] for name in BUDGET if name in run},
+                paths[label].name == "suite.yaml",
             )
         except KeyError as error:
             raise UserError(f"{paths[label]} does not say {error}") from error
@@ -136,8 +139,8 @@ class SuiteRuns:
 
     @property
     def complete(self) -> bool:
-        """Whether each run has ended, well or not, and the control is among the methods."""
-        return CONTROL in self.methods and len(self.table) == self.total
+        """Whether each run has ended, well or not, some of them well, and the control is among the methods."""
+        return CONTROL in self.methods and len(self.table) == self.total and self.done
 
     @property
     def done(self) -> bool:
@@ -153,17 +156,14 @@ class SuiteRuns:
     def of(self, method: str) -> pd.DataFrame:
         """Its finished runs."""
         table = self.table
-        return table[(table["method.name"] == method) & (table["status"] == "done") & table["test.error"].notna()]
+        return table[(table["method.name"] == method) & (table["status"] == "done") & table["deployed"].notna()]
 
     def failed(self, method: str) -> int:
         return int(((self.table["method.name"] == method) & (self.table["status"] == "failed")).sum())
 
     def values(self, method: str, column: str = "deployed") -> np.ndarray:
-        """[replicates that have a finished run] mean of a column over each replicate's runs, in their order. `deployed`
-        is the test error of the packed net, or of the trained one where it cannot be packed."""
+        """[replicates that have a finished run] mean of a column over each replicate's runs, in their order."""
         runs = self.of(method)
-        if column == "deployed":
-            runs = runs.assign(deployed=deployed_error(runs))
         if column not in runs:
             return np.array([])
         return runs.groupby("replicate")[column].mean().dropna().to_numpy(dtype=float)
@@ -174,10 +174,13 @@ class SuiteRuns:
         return bool(len(flags) and flags.eq(True).to_numpy().all())
 
 
-def deployed_error(runs: pd.DataFrame) -> pd.Series:
-    """Test error in % of the packed net, or of the trained one where there is none."""
-    trained = runs["test.error"].astype(float)
-    return runs["packed.test.error"].astype(float).fillna(trained) if "packed.test.error" in runs else trained
+def titles(suites: Sequence[SuiteRuns]) -> dict[str, str]:
+    """Label → setting in words, with the label behind it where another suite has the same words."""
+    count = Counter(found.setting for found in suites)
+    return {
+        found.suite.label: found.setting + (f" ({found.suite.label})" if count[found.setting] > 1 else "")
+        for found in suites
+    }
 
 
 def runs_of(suite: Suite, ended: pd.DataFrame) -> SuiteRuns:

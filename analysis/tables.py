@@ -1,7 +1,7 @@
 """The tables of cells: beside the published figures, by mean error, costs. They test nothing. Missing is missing, never
 zero."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -75,8 +75,8 @@ def ranking(table: pd.DataFrame, dataset: str, net: str) -> pd.DataFrame:
     """Methods on one data set and net by mean test error, without a test of their differences: the tables of suites
     have those. Nets with real weights or activations do not compete; they stand below as "reference". "settings" is the
     number of settings of the method that one was chosen from (see `cells_of`). Where any cell has packed nets, there
-    are their error, size, and predictions that are not the trained nets'. Where epochs, batch or loss differ, a note
-    says so."""
+    are their size, and predictions that are not the trained nets'. Where epochs, batch or loss differ, a note says
+    so."""
     chosen = table[(table["dataset"] == dataset) & (table["net"] == net)].sort_values("mean", kind="stable")
     rows = pd.concat([chosen[chosen["binary"]], chosen[~chosen["binary"]]])
     differing = [name for name in BUDGET if rows[name].nunique(dropna=False) > 1]
@@ -101,10 +101,9 @@ def ranking(table: pd.DataFrame, dataset: str, net: str) -> pd.DataFrame:
 
 def packed_columns(rows: pd.DataFrame) -> dict[str, list[str]]:
     """Columns on packed nets, empty for cells without; no columns where no cell has any."""
-    if rows["packed"].isna().all():
+    if rows["packed_bytes"].isna().all():
         return {}
     return {
-        "packed, %": [spread(m, s) for m, s in zip(rows["packed"], rows["packed_sd"], strict=True)],
         "packed, KiB": [number(size / 2**10, 1) for size in rows["packed_bytes"]],
         "float32, KiB": [number(size / 2**10, 1) for size in rows["float32_bytes"]],
         "differ": [number(n, 0) for n in rows["differ"]],
@@ -112,7 +111,8 @@ def packed_columns(rows: pd.DataFrame) -> dict[str, list[str]]:
 
 
 def costs(table: pd.DataFrame, target: float) -> pd.DataFrame:
-    """What training took: medians over a cell's runs. Seconds are those of the machine that each run had.
+    """What training took: medians over a cell's runs; the binarization gap is their mean. Seconds are those of the
+    machine that each run had.
 
     target: the last two columns are epochs and seconds until the validation error first was at most `target` %; empty
     where one of the runs never got there."""
@@ -169,13 +169,14 @@ def spread(mean: float, sd: float | None) -> str:
     return number(mean) + (f" ± {number(sd)}" if number(sd) else "")
 
 
-def interval(mean: float, half_width: float) -> str:
-    return f"{number(mean - half_width)} to {number(mean + half_width)}" if number(half_width) else ""
-
-
 def signed(value: float) -> str:
     return f"{round(value, 2) + 0.0:+.2f}" if value == value else ""  # −0.0 + 0.0 is 0.0
 
 
-def signed_interval(mean: float, half_width: float) -> str:
-    return f"{signed(mean - half_width)} to {signed(mean + half_width)}" if half_width == half_width else ""
+def limits(low: float, high: float, shown: Callable[[float], str] = number) -> str:
+    """`2.46 to 2.92`, empty where there is no interval."""
+    return f"{shown(low)} to {shown(high)}" if low == low and high == high else ""
+
+
+def interval(mean: float, half_width: float, shown: Callable[[float], str] = number) -> str:
+    return limits(mean - half_width, mean + half_width, shown)

@@ -10,11 +10,13 @@ import pandas as pd
 from analysis.statistics import share_near_best
 from configs.settings import UserError
 
+COLUMNS = ["method", "replicate", "trial", "state", "error", "values"]
+
 
 def load_trials(folder: Path, suite: str, methods: Sequence[str]) -> pd.DataFrame:
     """A row for each trial in <folder>/<suite>/<method>/r<replicate>.csv: `method`, `replicate`, `trial` from 1,
-    `state`, and `error`, the validation error in %, NaN where the trial failed. UserError, naming the file, where one
-    is no such table."""
+    `state`, `error`, the validation error in %, NaN where the trial failed, and `values`, the settings that were tried.
+    UserError, naming the file, where one is no such table."""
     rows = []
     for method, replicate, path in tables_of(folder, suite, methods):
         try:
@@ -27,13 +29,13 @@ def load_trials(folder: Path, suite: str, methods: Sequence[str]) -> pd.DataFram
                         "trial": table["trial"] + 1,
                         "state": table["state"],
                         "error": table["validation_error"].astype(float),
+                        "values": table.drop(columns=["trial", "state", "validation_error"]).to_dict("records"),
                     }
                 )
             )
         except (OSError, ValueError, KeyError) as error:
             raise UserError(f"{path} is not a readable table of trials: {error}") from error
-    columns = ["method", "replicate", "trial", "state", "error"]
-    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=columns)
+    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=COLUMNS)
 
 
 def tables_of(folder: Path, suite: str, methods: Sequence[str]) -> Iterator[tuple[str, int, Path]]:
@@ -46,7 +48,8 @@ def tables_of(folder: Path, suite: str, methods: Sequence[str]) -> Iterator[tupl
 
 def best_found(trials: pd.DataFrame) -> pd.DataFrame:
     """`method`, `trial` t, and `error`: the lowest validation error of the first t trials of a search, mean over the
-    replicates. A failed trial finds nothing; no row where a replicate has nothing by then, or has fewer trials."""
+    replicates. A failed trial finds nothing, and a search with fewer trials keeps its best; no row where a replicate
+    has found nothing by then."""
     if trials.empty:
         return pd.DataFrame(columns=["method", "trial", "error"])
     wide = trials.pivot_table(index=["method", "replicate"], columns="trial", values="error", dropna=False)
@@ -56,8 +59,8 @@ def best_found(trials: pd.DataFrame) -> pd.DataFrame:
     return long[np.isfinite(long["error"])].reset_index(drop=True)
 
 
-def sensitivity(trials: pd.DataFrame, points: float = 1.0) -> pd.Series:
-    """Method → share of the trials within `points` of the lowest validation error of their search, mean over the
+def sensitivity(trials: pd.DataFrame) -> pd.Series:
+    """Method → share of the trials within 1 point of the lowest validation error of their search, mean over the
     replicates. A failed trial is not within."""
-    shares = trials.groupby(["method", "replicate"])["error"].apply(share_near_best, points=points)
+    shares = trials.groupby(["method", "replicate"])["error"].apply(share_near_best)
     return shares.groupby(level="method").mean()

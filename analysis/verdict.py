@@ -27,6 +27,12 @@ class Compared:
     failed: int
 
     @property
+    def shown(self) -> str:
+        """`worse`, `better, on this test set`: the verdict where it says that there is a difference, else empty."""
+        words = self.verdict.replace(f" than {CONTROL}", "")
+        return words if words.startswith(("better", "worse")) else ""
+
+    @property
     def verdict(self) -> str:
         """In words; `, on this test set` where the wider interval does not show it."""
         if self.method == CONTROL:

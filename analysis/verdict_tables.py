@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.cells import note_of
-from analysis.overall import Overall, accuracy_share, limits
+from analysis.overall import Overall, accuracy_share
 from analysis.suites import CONTROL, SuiteRuns
-from analysis.tables import count, interval, number, signed, signed_interval
+from analysis.tables import count, interval, limits, number, signed
 from analysis.trials import best_found, sensitivity
 from analysis.verdict import Compared
 from configs.registry import METHODS
@@ -27,7 +27,7 @@ def verdict_table(settings: Sequence[tuple[str, Sequence[Compared]]], rows: Sequ
     for method in methods:
         cells = {f"{setting}: test error, %": _glance(found.get((method, setting))) for setting, _ in settings}
         score = over_all[method].score if method in over_all else None
-        text = f"{number(score.value)} ({limits(score)})" if score else ""
+        text = f"{number(score.value)} ({limits(score.low, score.high)})" if score else ""
         result.append({"method": method, **cells, f"all: error / {CONTROL}'s": text})
     return pd.DataFrame(result)
 
@@ -38,8 +38,7 @@ def _glance(row: Compared | None) -> str:
         return ""
     if not row.error.n:
         return "failed"
-    word = row.verdict.replace(f" than {CONTROL}", "")
-    return number(row.error.mean) + (f" ({word})" if word.startswith(("better", "worse")) else "")
+    return number(row.error.mean) + (f" ({row.shown})" if row.shown else "")
 
 
 def suite_table(rows: Sequence[Compared], found: SuiteRuns) -> pd.DataFrame:
@@ -54,11 +53,11 @@ def suite_table(rows: Sequence[Compared], found: SuiteRuns) -> pd.DataFrame:
             "runs": [count(len(found.of(row.method)), row.failed) for row in rows],
             f"difference to {CONTROL}": [signed(row.difference.difference) if row.difference else "" for row in rows],
             "95 % interval, all methods together": [
-                signed_interval(row.difference.difference, row.difference.half_width) if row.difference else ""
+                interval(row.difference.difference, row.difference.half_width, signed) if row.difference else ""
                 for row in rows
             ],
             "difference with test-set noise": [
-                signed_interval(row.difference.difference, row.difference_wide) if row.difference else ""
+                interval(row.difference.difference, row.difference_wide, signed) if row.difference else ""
                 for row in rows
             ],
             "verdict": [row.verdict if row.error.n else "all runs failed" for row in rows],

@@ -5,15 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 from omegaconf import OmegaConf
 
-from analysis.statistics import share_near_best
 from analysis.suites import SuiteRuns
+from analysis.trials import best_found, load_trials, sensitivity
 from configs.ranges import at_edge
 from configs.registry import ROOT
-from configs.settings import UserError
 
 SPACES = ROOT / "sweeps" / "spaces"
 
@@ -21,11 +18,10 @@ SPACES = ROOT / "sweeps" / "spaces"
 @dataclass(frozen=True)
 class Tuning:
     """Of the searches of all replicates, means over them of validation errors in %: of the `first` trial, which has the
-    method's defaults, of the `median` and of the `best`; `near`, the share of trials within 1 point of the best;
-    `failed` and `trials`, their numbers. `edges`: `lr=0.0998 of [0.0001, 0.1]` for every search whose best trial has a
-    setting at an edge of its range."""
+    method's defaults, NaN where one failed, of the `median` and of the `best`; `near`, the share of trials within 1
+    point of the best; `failed` and `trials`, their numbers. `edges`: `lr=0.0998 of [0.0001, 0.1]` for every search
+    whose best trial has a setting at an edge of its range."""
 
-    searches: int
     trials: int
     failed: int
     first: float
@@ -38,22 +34,21 @@ class Tuning:
 def tuning(folder: Path, suite: str, method: str, spaces: Path = SPACES) -> Tuning | None:
     """Of the tables <folder>/<suite>/<method>/r<replicate>.csv; None where there is none. UserError, naming the file,
     where one cannot be read."""
-    tables = [_read(path) for path in sorted(folder.glob(f"{suite}/{method}/r*.csv"))]
-    if not tables:
+    trials = load_trials(folder, suite, [method])
+    if trials.empty:
         return None
-    errors = [table["validation_error"] for table in tables]
-    known = [table for table in tables if table["validation_error"].notna().any()]
-    best = [table.iloc[int(table["validation_error"].argmin())] for table in known]
+    found = best_found(trials).set_index("trial")["error"]
+    known = trials.dropna(subset="error")
+    best = known.loc[known.groupby("replicate")["error"].idxmin(), "values"]
     limits = ranges(spaces / f"{method}.yaml")
     return Tuning(
-        searches=len(tables),
-        trials=sum(map(len, tables)),
-        failed=sum(int((table["state"] == "failed").sum()) for table in tables),
-        first=_mean([e.iloc[0] for e in errors]),
-        median=_mean([e.median() for e in errors]),
-        best=_mean([e.min() for e in errors]),
-        near=_mean([share_near_best(e) for e in errors]),
-        edges=tuple(text for trial in best for text in _edges(trial, limits)),
+        trials=len(trials),
+        failed=int((trials["state"] == "failed").sum()),
+        first=float(found.get(1, math.nan)),
+        median=float(trials.groupby("replicate")["error"].median().mean()),
+        best=float(found.iloc[-1]) if len(found) else math.nan,
+        near=float(sensitivity(trials)[method]),
+        edges=tuple(text for values in best for text in _edges(values, limits)),
     )
 
 
@@ -66,20 +61,12 @@ def ranges(path: Path) -> dict[str, tuple[float, float, bool]]:
     return {name: (*ends, scale == "log") for name, (scale, ends) in scales.items() if scale != "categorical"}
 
 
-def _edges(trial: pd.Series, limits: dict[str, tuple[float, float, bool]]) -> list[str]:
+def _edges(values: dict[str, Any], limits: dict[str, tuple[float, float, bool]]) -> list[str]:
     return [
-        f"{name}={trial[name]:g} of [{low:g}, {high:g}]"
+        f"{name}={values[name]:g} of [{low:g}, {high:g}]"
         for name, (low, high, log) in limits.items()
-        if name in trial and at_edge(float(trial[name]), low, high, log)
+        if name in values and at_edge(float(values[name]), low, high, log)
     ]
-
-
-def _read(path: Path) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path)
-        return table.astype({"validation_error": float, "state": str})
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{path} is not a readable table of trials: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -98,7 +85,7 @@ def stability(found: SuiteRuns, method: str) -> Stability:
     if runs.empty or "test.last_error" not in runs:
         return Stability(len(runs) + failed, failed, math.nan)
     rise = runs["test.last_error"].astype(float) - runs["test.error"].astype(float)
-    return Stability(len(runs) + failed, failed, _mean(rise))
+    return Stability(len(runs) + failed, failed, float(rise.mean()))
 
 
 @dataclass(frozen=True)
@@ -117,8 +104,3 @@ def seeds(found: SuiteRuns, method: str) -> Seeds:
     means = groups.mean()
     within = math.sqrt(variances.mean()) if len(variances) else math.nan
     return Seeds(within, float(means.std(ddof=1)) if len(means) > 1 else math.nan)
-
-
-def _mean(values: Any) -> float:
-    known = np.asarray([v for v in values if v == v], dtype=float)
-    return float(known.mean()) if len(known) else math.nan

@@ -20,7 +20,7 @@ class Seeded(BaseSampler):
     What a trial tries thus depends on the trials before it, but not on the process that asks: workers do not repeat
     one another, and an interrupted study goes on as if it had not been interrupted.
 
-    Trial 0 has the values `first` where they lie in the space, so that a search is never worse than its start."""
+    Trial 0 has the values `first` where they lie in the space, and values of the sampler elsewhere."""
 
     def __init__(self, make: Callable[[int], BaseSampler], seed: int, first: Mapping[str, Any]) -> None:
         self.make, self.seed, self.first = make, seed, first

@@ -137,7 +137,7 @@ def compose(config_name: str, words: list[str]) -> Any:
         return resolve(hydra.compose(config_name, chosen))
 
 
-KNOWN = ("…", "NAME", "tanhsign", "mynet")  # of the text, no words to type; and examples
+KNOWN = ("…", "NAME", "tanhsign", "mynet", "tuned=mine")  # of the text, no words to type; and examples
 
 
 @pytest.mark.parametrize(
@@ -159,6 +159,12 @@ def test_commands_compose(config_name, words):
     config = compose(config_name, shlex.split(words))
     for group, name in re.findall(r"(?<![\w/.])(method|dataset|net)=(\w+)", words):
         assert getattr(config, group).name == name
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_methods_that_pages_name_are_there(page):
+    named = re.findall(r"\bmethods?=\[?([a-z0-9_,]+)", (ROOT / page).read_text())
+    assert {name for names in named for name in names.split(",")} <= {*METHODS, "tanhsign"}
 
 
 def test_commands_of_the_dashboards_parse():

@@ -15,7 +15,7 @@ import torch
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "numpy")
 ROOT = Path(__file__).resolve().parent.parent
 
-RESULTS = (":!results/runs", ":!results/trials", ":!configs/tuned")  # folders that git is to leave out
+MADE = ("results/runs", "results/trials", "results/packed", "results/perturbed", "configs/tuned")  # by runs: no code
 
 
 def environment(device: torch.device) -> dict[str, Any]:
@@ -38,9 +38,9 @@ def environment(device: torch.device) -> dict[str, Any]:
 @cache
 def commit() -> tuple[str | None, bool | None]:
     """The commit of the code, and whether there are changes beside it, as this process first finds them; None where
-    git does not tell. Records and tuned files are results, not code, and a record has all its settings."""
+    git does not tell. What runs made is no code, and a record has all its settings."""
     name = _git("rev-parse", "HEAD")
-    return name, bool(_git("status", "--porcelain", "--", ".", *RESULTS)) if name else None
+    return name, bool(_git("status", "--porcelain", "--", ".", *(f":!{folder}" for folder in MADE))) if name else None
 
 
 def peak_memory(device: torch.device) -> int:

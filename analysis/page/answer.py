@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from html import escape
 
-from analysis.page.charts import intervals, profiles, signed
-from analysis.page.rows import Cell, Content, Setting, has_interval
+from analysis.page.charts import interval_text, intervals, profiles
+from analysis.page.rows import Cell, Content, Setting
 from analysis.page.svg import slug
 
 SHOWN = 2  # settings that are described while none is complete
@@ -18,6 +18,11 @@ def answer(content: Content) -> str:
 def sense(cell: Cell) -> str:
     """`better`, `worse`, or empty where the difference is not distinguishable from none, or there is no test."""
     return next((word for word in ("better", "worse") if cell.word.startswith(word)), "")
+
+
+def condition(cell: Cell) -> str:
+    """`on this test set` where the word holds for that alone."""
+    return cell.word.partition(", ")[2]
 
 
 def _verdict(content: Content, settings: Sequence[Setting]) -> str:
@@ -44,21 +49,23 @@ def _name(setting: Setting) -> str:
 
 
 def _methods_with(settings: Sequence[Setting], word: str) -> list[tuple[str, list[tuple[Setting, Cell]]]]:
-    """Methods with this word anywhere, those of most settings first, each with where it was."""
+    """Methods with this word anywhere, each with where it was; those of most settings first, without condition."""
     found: dict[str, list[tuple[Setting, Cell]]] = {}
     for setting in settings:
         for cell in setting.cells:
             if cell.difference and sense(cell) == word:
                 found.setdefault(cell.key, []).append((setting, cell))
-    return sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))
+    return sorted(found.items(), key=lambda item: (-sum(not condition(c) for _, c in item[1]), -len(item[1]), item[0]))
 
 
 def _where(places: Sequence[tuple[Setting, Cell]], count: int) -> str:
-    """`by 0.41 points on digits`, or `in 3 of 5 settings, by 0.41 to 1.10 points`."""
+    """`by 0.41 points on digits`, or `in 3 of 5 settings, by 0.41 to 1.10 points`, with the condition of the word."""
     gaps = sorted(abs(c.difference.value) for _, c in places if c.difference)
+    conditions = [text for _, c in places if (text := condition(c))]
     if len(places) == 1:
-        return f"by {gaps[0]:.2f} points on {escape(_name(places[0][0]))}"
-    return f"in {len(places)} of {count} settings, by {gaps[0]:.2f} to {gaps[-1]:.2f} points"
+        return ", ".join([f"by {gaps[0]:.2f} points on {escape(_name(places[0][0]))}", *map(escape, conditions)])
+    held = f" ({len(conditions)} of them {escape(conditions[0])})" if conditions else ""
+    return f"in {len(places)} of {count} settings{held}, by {gaps[0]:.2f} to {gaps[-1]:.2f} points"
 
 
 def _matrix(content: Content, settings: Sequence[Setting]) -> str:
@@ -85,9 +92,10 @@ def difference(cell: Cell) -> str:
         return ""
     d, word = cell.difference, sense(cell)
     said = f' <span class="word {word}">{word}</span>' if word else ""
-    said += f"<small>{signed(d.low)} to {signed(d.high)}</small>" if has_interval(d) else ""
-    aside = cell.word.partition(", ")[2] if word else cell.word
-    return f"{signed(d.value)}{said}" + (f"<small>{escape(aside)}</small>" if aside else "")
+    value, _, limits = interval_text(d, sign=True).partition(" (")
+    said += f"<small>{limits.removesuffix(')')}</small>" if limits else ""
+    aside = condition(cell) if word else cell.word
+    return f"{value}{said}" + (f"<small>{escape(aside)}</small>" if aside else "")
 
 
 def _overall(content: Content) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from analysis.page.glyphs import glyph
 from analysis.page.rows import Curve, Estimate, has_interval
 from analysis.page.svg import Scale, area, figure, line, px, series, short, spread, text, value
+from analysis.tables import limits
 
 WIDTH, HEIGHT = 480, 320
 LEFT, TOP, BOTTOM = 56, 26, 42
@@ -20,25 +21,20 @@ def curves(
     lines: Mapping[str, Curve],
     x_title: str,
     y_title: str,
-    log: bool = True,
-    baseline: float | None = None,
 ) -> str:
-    """Lines with bands, each with its name at its right end. On a logarithmic axis a value of 0 interrupts its line.
-
-    baseline: the y of a thin horizontal line."""
-    values = [v for curve in lines.values() for v in curve.mean if v == v and (v > 0 or not log)]
-    low, high = min(values), max(values)
-    low, high = (low / 1.15, high * 1.15) if log else (min(low, 0.0), high * 1.02 or 1.0)
+    """Lines with bands on a logarithmic axis, each with its name at its right end. A value of 0 interrupts its line;
+    one line has a larger value."""
+    values = [v for curve in lines.values() for v in curve.mean if v > 0]
+    low, high = min(values) / 1.15, max(values) * 1.15
     ends = [x for curve in lines.values() for x in (curve.x[0], curve.x[-1])]
     first, last = min(ends), max(ends)
     x = Scale(first, last if last > first else first + 1, LEFT, WIDTH - LABELS)
-    y = Scale(low, high, HEIGHT - BOTTOM, TOP, log)
+    y = Scale(low, high, HEIGHT - BOTTOM, TOP, log=True)
     parts = axes(x, y, x_title, y_title, whole_x=True)
-    if baseline is not None and low <= baseline <= high:
-        parts.append(f'<path class="base" d="M{LEFT} {px(y(baseline))}H{WIDTH - LABELS}"/>')
-    shown = {key: curve for key, curve in lines.items() if any(v == v and (v > 0 or not log) for v in curve.mean)}
-    drawn = {key: [(x(a), y(b)) if b == b and (b > 0 or not log) else None for a, b in zip(c.x, c.mean, strict=True)]
-             for key, c in shown.items()}  # fmt: skip
+    shown = {key: curve for key, curve in lines.items() if any(v > 0 for v in curve.mean)}
+    drawn = {
+        key: [(x(a), y(b)) if b > 0 else None for a, b in zip(c.x, c.mean, strict=True)] for key, c in shown.items()
+    }
     at = {key: next(p for p in reversed(points) if p) for key, points in drawn.items()}
     places = spread([p[1] for p in at.values()], GAP, TOP, HEIGHT - BOTTOM)
     for (key, points), place in zip(drawn.items(), places, strict=True):
@@ -55,7 +51,6 @@ def intervals(
     rows: Sequence[tuple[str, Estimate, str]],
     x_title: str,
     baseline: float | None = None,
-    digits: int = 2,
 ) -> str:
     """One row for each (key, estimate, word): its name, a point with its interval, the value and the word in text.
 
@@ -84,9 +79,9 @@ def intervals(
             else ""
         )
         label = text(left - 10, y + 4, short(key), END)
-        said = text(right + 8, y + 4, f"{signed(estimate.value, digits, baseline == 0)} {word}".rstrip())
+        said = text(right + 8, y + 4, f"{typeset(estimate.value, baseline == 0)} {word}".rstrip())
         parts.append(series(key, label, bar, glyph(key, x(estimate.value), y), said))
-    said = "; ".join(f"{key} {interval_text(e, digits, baseline == 0)} {word}".rstrip() for key, e, word in rows)
+    said = "; ".join(f"{key} {interval_text(e, baseline == 0)} {word}".rstrip() for key, e, word in rows)
     return figure(name, title, said, WIDTH, height, parts)
 
 
@@ -103,7 +98,9 @@ def profiles(name: str, title: str, lines: Mapping[str, Sequence[tuple[float, fl
         steps += "".join(f"H{px(x(r))}V{px(y(share))}" for r, share in points[1:])
         end = (x(right), y(points[-1][1]))
         parts.append(series(key, f'<path class="line" d="{steps}H{px(end[0])}"/>', _name(key, end, place)))
-    return figure(name, title, "Methods: " + ", ".join(lines), WIDTH, HEIGHT, parts)
+    at_one = {key: max((share for r, share in points if r <= 1), default=0.0) for key, points in lines.items()}
+    said = ", ".join(f"{key} {share:.2f}" for key, share in sorted(at_one.items(), key=lambda item: -item[1]))
+    return figure(name, title, f"At 1: {said}", WIDTH, HEIGHT, parts)
 
 
 def axes(x: Scale, y: Scale, x_title: str, y_title: str, whole_x: bool = False) -> list[str]:
@@ -146,15 +143,13 @@ def _described(lines: Mapping[str, Curve]) -> str:
     return "Last values: " + ", ".join(f"{key} {v:.3g}" for v, key in known)
 
 
-def signed(value: float, digits: int = 2, sign: bool = True) -> str:
-    """A number with a real minus sign; with a plus too where it is a difference."""
-    rounded = f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
-    return rounded.replace("-", "−") if float(rounded) else f"{0:.{digits}f}"
+def typeset(value: float, sign: bool = False) -> str:
+    """A number with a real minus sign; `sign`: with a plus too, as a difference has it."""
+    rounded = f"{value:+.2f}" if sign else f"{value:.2f}"
+    return rounded.replace("-", "−") if float(rounded) else "0.00"
 
 
-def interval_text(estimate: Estimate, digits: int = 2, sign: bool = False) -> str:
+def interval_text(estimate: Estimate, sign: bool = False) -> str:
     """`2.69 (2.46 to 2.92)`, or only the value where there is no interval."""
-    value = signed(estimate.value, digits, sign)
-    if not has_interval(estimate):
-        return value
-    return f"{value} ({signed(estimate.low, digits, sign)} to {signed(estimate.high, digits, sign)})"
+    between = limits(estimate.low, estimate.high, lambda value: typeset(value, sign))
+    return typeset(estimate.value, sign) + (f" ({between})" if between else "")

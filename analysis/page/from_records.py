@@ -2,10 +2,12 @@
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
+from analysis.cells import cells_of
 from analysis.experiments import flat
 from analysis.material import Material
 from analysis.page.from_suites import overall_rows, with_verdict
@@ -18,6 +20,7 @@ from analysis.tables import text
 from analysis.verdict_tables import state
 from configs.registry import METHODS
 
+SETTING = ["dataset", "net", "epochs"]
 AGAIN = "results_dir=outputs/again"  # so that a run whose record is there is made again, and not skipped
 
 
@@ -25,19 +28,23 @@ def content_of(material: Material) -> Content:
     """The page's content. Each data set, net and number of epochs is a setting, with a verdict where it is a complete
     suite's."""
     cells = material.cells
-    groups = [group for _, group in cells.groupby(["dataset", "net", "epochs"])] if len(cells) else []
-    settings = [setting_of(group) for group in groups]
-    suites = {found.setting: found for found in material.complete}
-    for place, setting in enumerate(settings):
-        if found := suites.get(setting.title):
-            label = found.suite.label
-            settings[place] = with_verdict(setting, label, material.comparisons[label], material.trials.get(label))
+    groups = dict(list(cells.groupby(SETTING))) if len(cells) else {}
+    settings = []
+    for found in material.complete:
+        own, label = cells_of(found.table), found.suite.label
+        key = tuple(own.iloc[0][SETTING])
+        if key in groups:  # cells beside the suite's
+            beside = groups[key][[runs["replicate"].isna().all() for runs in groups[key]["runs"]]]
+            own = pd.concat([own, beside[~beside["key"].isin(own["key"])]], ignore_index=True)
+        setting = with_verdict(setting_of(own), label, material.comparisons[label], material.trials[label])
+        settings.append(replace(setting, shared=material.titles[label] != found.setting))
+    taken = {(setting.dataset, setting.net, setting.epochs) for setting in settings}
+    settings += [setting_of(group) for key, group in groups.items() if key not in taken]
     begun = [found for found in material.suites if found.methods and not found.complete]
     return Content(
         settings=sorted(settings, key=lambda s: (not s.complete, -len(s.cells), s.title)),
         overall=overall_rows(material.scores, material.overall),
         methods=method_lines(),
-        runs=len(material.runs),
         published=published_of(material.published),
         sources={m: sorted({t for tables, ours in SOURCES.values() if m in ours for t in tables}) for m in METHODS},
         unfinished=[(found.suite.label, state(found)) for found in begun],
@@ -48,21 +55,19 @@ def content_of(material: Material) -> Content:
 
 def setting_of(cells: pd.DataFrame) -> Setting:
     """The cells of one data set, net and number of epochs."""
-    dataset, net, epochs = cells.iloc[0][["dataset", "net", "epochs"]]
-    key = f"{dataset} {net} {epochs}"
-    rows = [cell_of(key, row) for _, row in cells.iterrows()]
+    dataset, net, epochs = cells.iloc[0][SETTING]
+    rows = [cell_of(row) for _, row in cells.iterrows()]
     configs = [flat(config) for runs in cells["runs"] for config in runs["config"]]
     shared = {name: value for name, value in common(configs).items() if not name.startswith("method.")}
     ordered = sorted(rows, key=lambda cell: (not cell.competitor, cell.error.value))
-    return Setting(key, dataset, net, epochs, ordered, config=shared)
+    return Setting(dataset, net, epochs, ordered, config=shared)
 
 
-def cell_of(setting: str, row: pd.Series) -> Cell:
+def cell_of(row: pd.Series) -> Cell:
     """A row of `cells_of` as the page shows it."""
     runs = row["runs"].sort_values(["split_seed", "seed"])
     shared = common([flat(config) for config in runs["config"]])
     return Cell(
-        setting=setting,
         key=row["key"],
         method=row["family"],
         note=str(row["method"]).removeprefix(row["key"]).strip(" ()"),
@@ -87,7 +92,7 @@ def run_of(run: pd.Series) -> Run:
         run_id=run["run_id"],
         replicate=None if pd.isna(run["replicate"]) else int(run["replicate"]),
         seed=int(run["seed"]),
-        error=run["test.error"],
+        error=run["deployed"],
         command=shlex.join([*shlex.split(run["command"]), AGAIN]),
     )
 

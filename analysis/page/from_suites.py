@@ -3,24 +3,23 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 
-from analysis.aggregate import Values, profile
+from analysis.aggregate import Values, ends_of_scores, profile_steps
 from analysis.overall import Overall as Scored
 from analysis.page.rows import Cell, Curve, Overall, Setting, around
-from analysis.page.thin import POINTS, digits
+from analysis.page.thin import digits
 from analysis.suites import CONTROL
 from analysis.trials import best_found
 from analysis.verdict import Compared
 
 
-def with_verdict(setting: Setting, label: str, rows: Sequence[Compared], trials: pd.DataFrame | None) -> Setting:
+def with_verdict(setting: Setting, label: str, rows: Sequence[Compared], trials: pd.DataFrame) -> Setting:
     """The setting as the complete suite `label`: its methods' errors are those of replicates, their differences to the
     control have simultaneous intervals. Cells that are not the suite's stay as they are.
 
-    trials: of the suite's searches, None where it has none of its own."""
-    found = best_found(trials) if trials is not None and len(trials) else pd.DataFrame(columns=["method"])
+    trials: of the suite's searches."""
+    found = best_found(trials)
     by_method = {row.method: row for row in rows}
     cells = [_compared(cell, by_method[cell.key], found) if cell.key in by_method else cell for cell in setting.cells]
     order = {row.method: place for place, row in enumerate(rows)}
@@ -43,18 +42,14 @@ def _compared(cell: Cell, row: Compared, found: pd.DataFrame) -> Cell:
 
 
 def overall_rows(values: dict[str, Values], rows: Sequence[Scored]) -> list[Overall]:
-    """Competitors over the complete settings that they have; a profile's x are POINTS ratios from the lowest on."""
+    """Competitors over the complete settings that they have."""
     if CONTROL not in values:
         return []
     control = values[CONTROL]
-    every = np.concatenate([x / control[name].mean() for own in values.values() for name, x in own.items()])
-    at = np.linspace(0.98 * every.min(), 1.02 * every.max(), POINTS)
-    return [
-        Overall(
-            row.method,
-            row.score,
-            row.improves,
-            [(digits(r), digits(s)) for r, s in zip(at, profile(values[row.method], control, at), strict=True)],
-        )
-        for row in rows
-    ]
+    ends = ends_of_scores(values, control)
+    result = []
+    for row in rows:
+        at, shares = profile_steps(values[row.method], control, ends)
+        points = [(digits(r), digits(s)) for r, s in zip(at, shares, strict=True)]
+        result.append(Overall(row.method, row.score, row.improves, points))
+    return result

@@ -100,7 +100,7 @@ function runsTable(cell) {
   const lines = cell.replicates.flatMap(([number, words, runs]) =>
     runs.map(([hash, seed, error], place) => {
       const id = `${data.settings[cell.setting].ids}-s${seed}-${hash}`;
-      const link = element("a", { href: `../../results/runs/${cell.method}/${id}.json` }, id);
+      const link = element("a", { href: `${data.results}/runs/${cell.method}/${id}.json` }, id);
       const copy = copyButton(commandOf(cell, words, seed), `Copy the command of seed ${seed}`);
       const own = place === 0 ? element("code", {}, words || "–") : "";
       return [number === null ? "–" : String(number), String(seed), error.toFixed(2), link, own, copy];
@@ -151,7 +151,7 @@ async function copy(text, button) {
     button.focus();
   }
   button.textContent = "Copied";
-  document.getElementById("shown").textContent = "Command copied";
+  document.getElementById("said").textContent = "Command copied";
   setTimeout(() => (button.textContent = "Copy"), 2000);
 }
 

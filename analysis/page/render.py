@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from analysis.page.answer import answer, sense
+from analysis.page.answer import answer, condition, sense
 from analysis.page.charts import curves, intervals
 from analysis.page.colours import stylesheet
 from analysis.page.data import data
@@ -34,18 +34,21 @@ def page(content: Content) -> str:
         table=table(content),
         charts=charts(content),
         methods=_methods(content),
-        how=(HERE / "how.html").read_text(),
+        how=Template((HERE / "how.html").read_text()).substitute(root=escape(content.root)),
         data=data(content),
         js=(HERE / "page.js").read_text(),
     )
 
 
 def _lead(content: Content) -> str:
-    methods = len({cell.method for setting in content.settings for cell in setting.cells})
+    cells = [cell for setting in content.settings for cell in setting.cells]
+    methods, runs = len({cell.method for cell in cells}), sum(len(cell.runs) for cell in cells)
+    count = len(content.settings)
+    settings = f"{count} setting{'s' * (count != 1)}"
     return (
         f"A binarized network computes with weights and activations of ±1. Here {methods} methods that train such "
-        f"networks are compared on the same nets, data and budget: {content.runs} runs in {len(content.settings)} "
-        "settings, each with a record."
+        f"networks are compared: {runs} runs in {settings}, each with a record. Where a setting is complete, "
+        "all methods had the same net, data and budget."
     )
 
 
@@ -72,27 +75,24 @@ def charts(content: Content) -> str:
 def _setting(number: int, setting: Setting, control: str) -> str:
     """One setting: differences where it is complete, else errors; curves, flips, searches where there are any."""
     name = f"s{number}"
-    cells = {cell.key: cell for cell in setting.cells}
     tested = sorted((c for c in setting.cells if c.difference), key=lambda c: c.difference.value if c.difference else 0)
     shown = []
     if tested:  # the table has the errors themselves
-        rows = [(c.key, c.difference, sense(c)) for c in tested if c.difference]
-        shown.append(intervals(f"{name}d", f"Difference to {control}", rows, "points of test error", baseline=0))
+        rows = [(c.key, c.difference, sense(c) + "*" * bool(sense(c) and condition(c))) for c in tested if c.difference]
+        conditions = {f" (* {condition(c)})" for c in tested if sense(c) and condition(c)}
+        title = f"Difference to {control}" + "".join(sorted(conditions))
+        shown.append(intervals(f"{name}d", title, rows, "points of test error", baseline=0))
     else:
         rows = [(c.key, c.error, "" if c.competitor else "(real)") for c in setting.cells if c.count]
         shown += [] if not rows else [intervals(f"{name}e", "Test error", rows, "test error, %")]
-    error = {key: cell.error_curve for key, cell in cells.items() if cell.error_curve}
-    if error:
+    if error := _drawable(setting, "error_curve"):
         shown.append(curves(f"{name}v", "Validation error while training", error, "epoch", "validation error, %"))
-    flips = {key: cell.flip_curve for key, cell in cells.items() if cell.flip_curve and _positive(cell.flip_curve)}
-    if flips:
-        title = "How often weights flip"
-        shown.append(curves(f"{name}f", title, flips, "epoch", "flips per weight and step"))
-    search = {key: cell.search_curve for key, cell in cells.items() if cell.search_curve}
-    if search:
+    if flips := _drawable(setting, "flip_curve"):
+        shown.append(curves(f"{name}f", "How often weights flip", flips, "epoch", "flips per weight and step"))
+    if search := _drawable(setting, "search_curve"):
         title = "What a search finds, by its length"
         shown.append(curves(f"{name}t", title, search, "trials", "lowest validation error so far, %"))
-    said = "complete" if setting.complete else setting.progress or "described, not tested"
+    said = "complete" if setting.complete else "described, not tested"
     return (
         f'<details id="{name}"><summary><span>{escape(setting.title)}</span> '
         f"<small>{_sizes(setting.cells)}; {escape(said)}</small></summary>"
@@ -100,8 +100,10 @@ def _setting(number: int, setting: Setting, control: str) -> str:
     )
 
 
-def _positive(curve: Curve) -> bool:
-    return any(value > 0 for value in curve.mean)
+def _drawable(setting: Setting, name: str) -> dict[str, Curve]:
+    """Cell → its curve of this name, where it has a value that a logarithmic axis can show."""
+    found: dict[str, Curve | None] = {cell.key: getattr(cell, name) for cell in setting.cells}
+    return {key: curve for key, curve in found.items() if curve and any(value > 0 for value in curve.mean)}
 
 
 def _sizes(cells: Sequence[Cell]) -> str:

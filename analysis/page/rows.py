@@ -50,7 +50,6 @@ class Cell:
     `beside_others`: other work ran on the machine. `difference` to the control and its `word` are there where the
     setting is complete, of competitors. `config`: what all its runs have of the method's settings."""
 
-    setting: str
     key: str
     method: str
     note: str
@@ -90,16 +89,15 @@ class Published:
 @dataclass(frozen=True)
 class Setting:
     """Data, net and budget. `suite` is the name of the suite where it is one, and `complete` says whether all methods
-    and replicates of that are done; `progress` says in words how far it is."""
+    and replicates of that are done. `shared`: another suite has the same data, net and epochs."""
 
-    key: str
     dataset: str
     net: str
     epochs: int
     cells: Sequence[Cell]
     suite: str = ""
     complete: bool = False
-    progress: str = ""
+    shared: bool = False
     config: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -108,7 +106,7 @@ class Setting:
 
     @property
     def title(self) -> str:
-        return f"{self.dataset}, {self.budget}"
+        return f"{self.dataset}, {self.budget}" + (f" ({self.suite})" if self.shared else "")
 
 
 @dataclass(frozen=True)
@@ -127,14 +125,16 @@ class Overall:
 class Content:
     """All of the page. `unfinished`: suites that have some records and are not complete, with their progress.
     `methods`: method → what it is, in one line. `sources`: method → the tables of `published` that its paper and
-    its competitors' stand in. `interval_note`: which intervals of differences these are."""
+    its competitors' stand in. `interval_note`: which intervals of differences these are. `root` and `results`: the way
+    from the page's folder to the project's, and to that of the records."""
 
     settings: Sequence[Setting]
     overall: Sequence[Overall]
     methods: dict[str, str]
-    runs: int
     published: Sequence[Published] = ()
     sources: dict[str, Sequence[str]] = field(default_factory=dict)
     unfinished: Sequence[tuple[str, str]] = ()
     control: str = "ste"
     interval_note: str = ""
+    root: str = "../.."
+    results: str = "../../results"

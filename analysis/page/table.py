@@ -55,6 +55,7 @@ def _controls(content: Content) -> str:
         f'<label>Method <select name="method"><option value="">all</option>{methods}</select></label>'
         '<label class="check"><input type="checkbox" name="binary"> only ±1 weights and activations</label>'
         '<button type="reset">Clear</button><output id="shown" role="status"></output></form>'
+        '<p id="said" class="hidden" role="status"></p>'
     )
 
 

@@ -80,12 +80,13 @@ def make_runs(
     corrupted: Mapping[str, float] | None = None,
     trials: Mapping[str, Sequence[Sequence[float]]] | None = None,
     lr=0.25,
+    loss="cross_entropy",
 ) -> None:
     """Method → replicate → the test error of each run, None of one that failed: tuned files and records. `examples`: so
     many are in the test set, and the first of them are wrong."""
     for method, replicates in errors.items():
         for r, run_errors in enumerate(replicates, start=1):
-            budget = RUN | {"epochs": epochs, "split_seed": r}
+            budget = RUN | {"epochs": epochs, "loss": loss, "split_seed": r}
             own = {"method": {"lr": lr * r}, "net": net or {"width": 64}}
             names = {"method": method, "dataset": dataset, "net": "mlp"}
             write(folders.tuned / label / method / f"r{r}.yaml", _with_names(names, budget | own))

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.aggregate import interquartile_mean, probability_of_improvement, profile, weighted_middle
+from analysis.aggregate import (
+    ends_of_scores,
+    interquartile_mean,
+    probability_of_improvement,
+    profile,
+    profile_steps,
+    weighted_middle,
+)
 
 CONTROL = {"a": np.array([2.0, 4.0, 3.0]), "b": np.array([10.0, 10.0, 12.0, 8.0, 11.0, 9.0])}
 OWN = {"a": np.array([3.0, 1.5, 4.5]), "b": np.array([10.0, 7.0, 13.0, 9.0, 8.0, 20.0])}
@@ -54,6 +61,17 @@ def test_settings_that_a_method_lacks_do_not_count():
     only = {"a": OWN["a"]}
     assert interquartile_mean(only, CONTROL).value == pytest.approx(weighted_middle(OWN["a"] / 3, np.ones(3)))
     assert profile(only, CONTROL, np.array([0.5, 1.0])).tolist() == pytest.approx([1 / 3, 2 / 3])
+
+
+def test_the_profile_rises_at_the_scores_and_nowhere_else():
+    ends = ends_of_scores({"own": OWN, "control": CONTROL}, CONTROL)
+    every = [x / np.mean(CONTROL[name]) for values in (OWN, CONTROL) for name, own in values.items() for x in own]
+    assert ends == pytest.approx((0.98 * min(every), 1.02 * max(every)))
+    at, shares = profile_steps(OWN, CONTROL, ends)
+    assert at.tolist() == sorted({*ends, *(x / np.mean(CONTROL[name]) for name, own in OWN.items() for x in own)})
+    assert shares.tolist() == profile(OWN, CONTROL, at).tolist()
+    for low, high, share in zip(at, at[1:], shares, strict=False):
+        assert profile(OWN, CONTROL, np.array([(low + high) / 2])).tolist() == [share]
 
 
 def test_the_profile_is_the_share_of_replicates_within_a_factor():

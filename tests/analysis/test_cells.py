@@ -33,6 +33,11 @@ def test_a_net_is_named_with_its_images_where_they_are_unusual():
     assert net_of(plain | small | unusual) == "bernoulli_cnn width 8, pixels ±1, crop 24, crop_flip"
 
 
+def test_methods_that_only_failed_are_not_compared():
+    lost = [run(m, 0, math.nan, validation=math.nan, failed=1, best_epoch=None, curves={}) for m in ("ste", "bop")]
+    assert compared(cells_of(pd.DataFrame(lost))) == []
+
+
 def test_runs_without_a_test_are_no_cell():
     untested = [run("bop", s, math.nan, validation=1.0) for s in range(2)]
     assert cells_of(pd.DataFrame([run("ste", 0, 1.0), *untested]))["key"].tolist() == ["ste"]
@@ -45,7 +50,7 @@ def test_without_runs_there_are_no_cells():
 
 def test_of_settings_with_equal_errors_the_first_counts():
     runs = [run("bop", s, 2.0 + s, setting=name) for name in ("b", "a") for s in range(2)]
-    runs[0]["test.error"] = 7.0
+    runs[0]["deployed"] = 7.0
     (cell,) = cells_of(pd.DataFrame(runs)).to_dict("records")
     assert set(cell["runs"]["setting"]) == {"bop a"}
     assert (cell["n"], cell["mean"]) == (2, 2.5)

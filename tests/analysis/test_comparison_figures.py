@@ -64,6 +64,13 @@ def test_flips_leave_out_the_real_net_and_epochs_without_a_flip():
     assert drawn == {(0.02, 1e-4), (0.1, 1e-3)}
 
 
+def test_where_only_the_real_net_has_an_error_there_are_no_flips():
+    whole = runs()
+    finished = whole["method.name"] == "real"
+    lost = {name: whole[name].where(finished) for name in ("deployed", "best_epoch")}
+    assert flip_rates(cells_of(whole.assign(**lost)), *NET) is None
+
+
 def test_without_diagnostics_there_are_no_flips():
     bare = runs()
     bare["curves"] = [{k: v for k, v in c.items() if k != "flip_rate"} for c in bare["curves"]]

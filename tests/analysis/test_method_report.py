@@ -1,5 +1,7 @@
 """The report of a method: its figures against the records, its commands, and what it refuses."""
 
+import math
+
 import pytest
 
 from analysis.__main__ import main
@@ -36,10 +38,18 @@ def suite_in(folders, label="quick"):
 
 def test_tuning_is_told_by_its_trials(folders):
     found = tuning(folders.results / "trials", "quick", "bop", folders.root / "spaces")
-    assert (found.searches, found.trials, found.failed) == (2, 8, 1)
+    assert (found.trials, found.failed) == (8, 1)
     assert (found.first, found.median, found.best) == (7.5, (5.5 + 5.75) / 2, 4.5)
     assert found.near == pytest.approx((3 / 4 + 2 / 4) / 2)  # 6, 5, 5.5 are within 1 of 5; 4 and 4.5 within 1 of 4
     assert found.edges == ("lr=0.1 of [0.1, 1]",) * 2
+
+
+def test_a_first_trial_that_failed_is_not_averaged_away(folders):
+    make_runs(folders, "quick", {}, trials={"bop": [[None, 5.0], [9.0, 4.0]]})
+    found = tuning(folders.results / "trials", "quick", "bop", folders.root / "spaces")
+    assert math.isnan(found.first)
+    assert found.best == 4.5
+    assert "unknown with the defaults" in report_in(folders)
 
 
 def test_without_a_search_there_is_no_tuning(folders):

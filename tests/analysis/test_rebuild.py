@@ -1,6 +1,7 @@
 """`python -m analysis`: what is committed is what the records give, and bad records are refused in one line."""
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,6 +10,9 @@ import pytest
 from matplotlib.testing.compare import compare_images
 
 from analysis.__main__ import HERE, main
+from analysis.material import gather
+from analysis.page.from_records import content_of
+from analysis.page.render import page
 from analysis.plotting import plt
 
 ROOT = HERE.parent
@@ -30,9 +34,15 @@ def test_the_committed_tables_and_the_page_are_those_of_the_committed_records(co
     rebuilt = {p.name: p.read_bytes() for p in (tmp_path / "tables").iterdir()}
     assert rebuilt == {p.name: p.read_bytes() for p in (HERE / "tables").iterdir()}
     assert not (tmp_path / "figures").exists()
-    page = (tmp_path / "page" / "index.html").read_bytes()
-    assert page == (HERE / "page" / "index.html").read_bytes()
-    assert len(page) < 400_000
+    whole = page(content_of(gather(committed))).encode()
+    assert whole == (HERE / "page" / "index.html").read_bytes()
+    assert len(whole) < 400_000
+    elsewhere = (tmp_path / "page" / "index.html").read_text()
+    links = [link for link in re.findall(r'href="([^"]+)"', elsewhere) if link.endswith(".md")]
+    records = json.loads(re.search(r'"results":("[^"]+")', elsewhere)[1])
+    for link in [*links, f"{records}/runs/ste/{RECORD.name}"]:
+        assert (tmp_path / "page" / link).resolve().exists(), link
+    assert links
 
 
 @pytest.mark.slow

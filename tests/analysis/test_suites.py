@@ -1,11 +1,15 @@
 """Which runs make up a suite, on folders of suites that never ran, and on the suites that there are."""
 
+import shutil
+
 import pandas as pd
 import pytest
 import yaml
 
 import analysis.rebuild
 from analysis.material import gather
+from analysis.page.from_records import content_of
+from analysis.rebuild import tables
 from analysis.suites import load_suites, runs_of
 from analysis.verdict_tables import state
 from configs.registry import METHODS
@@ -123,6 +127,8 @@ def test_a_suite_that_takes_the_configurations_of_another(folders):
     assert found.values("ste").tolist() == [1.0, 2.0, 3.0]
     assert found.failed("bop") == 1
     assert found_in(folders).complete
+    table = tables(gather(folders.results, folders.configs))["suite_large_details"].set_index("method")
+    assert table.loc["ste", ["best of the search", "failed trials", "accuracy / real's"]].tolist() == ["", "", ""]
     assert all(path.read_text() == text for path, text in tuned.items())
 
 
@@ -138,6 +144,37 @@ def test_a_suite_that_cannot_be_read_is_named(folders, text, named):
     write(folders.configs / "suite/quick.yaml", text)
     with pytest.raises(UserError, match=named):
         load_suites(folders.configs)
+
+
+def test_tuned_files_without_records_are_a_suite_without_runs(folders):
+    make_runs(folders, "quick", {"ste": STE, "bop": BOP})
+    shutil.rmtree(folders.results / "runs")
+    found = found_in(folders)
+    assert state(found).startswith("not complete: 0 of 12 runs; without")
+    assert (found.failed("ste"), len(found.values("ste"))) == (0, 0)
+    assert tables(gather(folders.results, folders.configs))["suites"]["setting"].tolist() == [""]
+
+
+def test_a_suite_all_of_whose_runs_failed_is_not_complete(folders):
+    make_runs(folders, "quick", {"ste": [[None, None]] * 3})
+    found = found_in(folders)
+    assert state(found).startswith("not complete: 6 of 6 runs (6 failed)")
+    assert "suite_quick" not in tables(gather(folders.results, folders.configs))
+
+
+def test_suites_of_the_same_words_are_told_by_their_labels(folders):
+    make_suite(folders, "other", loss="squared_hinge")
+    make_runs(folders, "quick", {"ste": STE, "bop": BOP})
+    make_runs(folders, "other", {"ste": [[e + 5 for e in runs] for runs in STE]}, loss="squared_hinge")
+    material = gather(folders.results, folders.configs)
+    words = "MNIST, mlp 64×2, 5 epochs"
+    assert material.titles == {"other": f"{words} (other)", "quick": f"{words} (quick)"}
+    table = tables(material)["verdict"].set_index("method")
+    assert table.loc["ste"].tolist()[:2] == ["7.63", "2.63"]
+    assert table.loc["bop"].tolist()[0] == ""
+    assert list(tables(material)["relative"].columns)[1:] == [f"{words} (other)", f"{words} (quick)"]
+    shown = {s.title: [c.key for c in s.cells] for s in content_of(material).settings}
+    assert shown == {f"{words} (other)": ["ste"], f"{words} (quick)": ["ste", "bop"]}
 
 
 def test_without_records_no_suite_has_begun(folders):

@@ -24,6 +24,14 @@ def test_the_best_of_the_first_trials_is_averaged_over_replicates(tmp_path):
     assert {(row.method, row.trial): row.error for row in found.itertuples()} == pytest.approx(expected)
 
 
+def test_a_search_with_fewer_trials_keeps_its_best(tmp_path):
+    for replicate, errors in enumerate(("8\n1,complete,6\n2,complete,5", "6"), start=1):
+        path = tmp_path / f"quick/ste/r{replicate}.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"trial,state,validation_error\n0,complete,{errors}\n")
+    assert best_found(load_trials(tmp_path, "quick", ["ste"]))["error"].tolist() == [7.0, 6.0, 5.5]
+
+
 def test_the_share_of_trials_near_the_best_counts_failed_ones(tmp_path):
     found = sensitivity(trials(tmp_path))
     assert found.to_dict() == pytest.approx({"bop": (1 / 3 + 2 / 3) / 2, "ste": (1 / 3 + 1) / 2})

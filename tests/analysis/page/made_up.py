@@ -39,7 +39,6 @@ def cell(method: str, suite: str, number: int, epochs: int, replicates: int = 6,
     flips = [10 ** -(1.5 + epoch / 3 + place / 9) for epoch in range(epochs)]
     curves = [Curve(range(1, epochs + 1), m, [0.9 * v for v in m], [1.1 * v for v in m]) for m in (mean, flips)]
     return Cell(
-        setting=suite,
         key=method,
         method=method,
         note="reconstruction" if method == "pbop" else "",
@@ -70,7 +69,7 @@ def setting(suite: str, number: int) -> Setting:
     dataset, net, epochs = SUITES[suite]
     cells = sorted((cell(method, suite, number, epochs) for method in METHODS), key=lambda c: c.error.value)
     config = {f"net.setting_{i}": i for i in range(20)}
-    return Setting(suite, dataset, net, epochs, cells, suite=suite, complete=True, config=config)
+    return Setting(dataset, net, epochs, cells, suite=suite, complete=True, config=config)
 
 
 def content(suites=tuple(SUITES)) -> Content:
@@ -87,7 +86,6 @@ def content(suites=tuple(SUITES)) -> Content:
             if method not in REFERENCES
         ],
         methods={method: f"how {method} trains <binary> weights & activations" for method in METHODS},
-        runs=840,
         published=[
             Published(
                 "paper",

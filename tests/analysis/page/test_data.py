@@ -38,13 +38,13 @@ def test_numbers_are_short_and_missing_ones_none():
     assert [number(v) for v in (2.0, 2.345678, float("nan"), 0.1)] == [2, 2.3457, None, 0.1]
 
 
-def test_the_json_cannot_end_its_script():
+def test_the_json_can_neither_end_its_script_nor_open_another():
     first, *others = content().settings
-    odd = replace(first, config={"net.name": "</script>"})
+    odd = replace(first, config={"net.name": "</script><!--<script>"})
     text = data(replace(content(), settings=[odd, *others]))
-    assert "</" not in text
+    assert "<" not in text
     tree = json.loads(text)
-    assert tree["settings"][0]["config"] == {"net.name": "</script>"}
+    assert tree["settings"][0]["config"] == {"net.name": "</script><!--<script>"}
     assert len(tree["cells"]) == 70
     assert tree["cells"][2]["error"] == round(content().settings[0].cells[2].error.value, 4)
 

@@ -8,7 +8,7 @@ import pytest
 
 from analysis.page.answer import sense
 from analysis.page.render import page
-from analysis.page.rows import Content
+from analysis.page.rows import Content, Curve
 from tests.analysis.page.made_up import METHODS, REFERENCES, cell, content
 
 LIMIT = 400_000  # bytes
@@ -112,6 +112,29 @@ def test_a_word_with_a_condition_shows_it():
     )
     assert '<span class="word worse">worse</span>' in html
     assert "<small>on this test set</small>" in html
+    assert f"bop by {bop.difference.value:.2f} points on digits, on this test set." in text_of(html, "answer")
+    assert "Difference to ste (* on this test set)" in html
+    assert "worse*" in html
+
+
+def test_those_that_are_worse_without_a_condition_come_first():
+    bop, pbop = (replace(cell(m, "digits", 0, 10), word="worse than ste") for m in ("bop", "pbop"))
+    cells = [cell("ste", "digits", 0, 10), replace(bop, word="worse than ste, on this test set"), pbop]
+    text = text_of(page(replace(content(), settings=[replace(content().settings[0], cells=cells)])), "answer")
+    assert text.index("pbop by ") < text.index("bop by ", text.index("pbop by ") + 5)
+
+
+def test_runs_are_counted_where_they_are_shown():
+    small = replace(content(), settings=[replace(content().settings[0], cells=content().settings[0].cells[:2])])
+    assert "2 methods that train such networks are compared: 24 runs in 1 setting," in page(small)
+
+
+def test_a_curve_without_a_value_above_zero_is_left_out():
+    flat = replace(cell("bop", "digits", 0, 10), error_curve=Curve([1, 2], [0.0, 0.0]), search_curve=Curve([1], [0.0]))
+    cells = [replace(flat, key=key, method=key) for key in ("ste", "bop")]
+    html = page(replace(content(), settings=[replace(content().settings[0], cells=cells)]))
+    assert "Validation error while training" not in html
+    assert "What a search finds" not in html
 
 
 def test_a_difference_without_an_interval_has_no_word():
@@ -140,7 +163,7 @@ def test_without_a_complete_setting_there_is_no_verdict():
 
 
 def test_a_page_without_records_can_be_made():
-    empty = Content(settings=[], overall=[], methods={}, runs=0)
+    empty = Content(settings=[], overall=[], methods={})
     assert "There is no verdict yet" in page(empty)
 
 
