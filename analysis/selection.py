@@ -1,7 +1,6 @@
 """Records → rows: which runs a table or a figure is made of."""
 
 import json
-import math
 from collections import Counter
 from dataclasses import fields
 from pathlib import Path
@@ -14,7 +13,7 @@ from configs.registry import ROOT
 from configs.replicates import replicate_of
 from configs.schema import RunConfig
 from configs.settings import default_of
-from results.record import Record, failed_files, load, record_files
+from results.record import Record, deployed_error, failed_files, load, record_files
 
 RESULTS = ROOT / "results"
 DEFAULTS = {item.name: default_of(item) for item in fields(RunConfig)}
@@ -62,13 +61,9 @@ def _row(record: Record, failed: Counter[str]) -> dict[str, Any]:
     row |= {"curves": record.curves, "diagnostics": record.diagnostics, "deployed": deployed_error(record)}
     for part in (*SPLITS, "cost", "model", "packed", "environment"):
         row |= flat(getattr(record, part) or {}, f"{part}.")
+    if record.schema < 2 and row["replicate"]:
+        row["cost.peak_memory"] = None  # the process', and so of other methods' runs too
     return row | {"failed": failed[row["setting"]]}
-
-
-def deployed_error(record: Record) -> float:
-    """Test error in % of the packed net, or of the trained one where there is none; NaN without a test."""
-    packed = (record.packed or {}).get("test", {}).get("error")
-    return packed if packed is not None else (record.test or {}).get("error", math.nan)
 
 
 def _setting(record: Record) -> str:

@@ -19,11 +19,10 @@ from yaml import YAMLError
 
 from analysis.cells import net_of
 from configs.registry import GROUPS, METHODS
-from configs.replicates import run_seeds
+from configs.replicates import CONTROL, run_seeds
 from configs.schema import CONFIGS, RunConfig, first_difference, run_id
 from configs.settings import UserError
 
-CONTROL = "ste"  # each method is compared with it, whatever the results are
 BUDGET = ("epochs", "batch_size", "loss", "precision", "gradient_clip", "limit_train")
 
 

@@ -11,6 +11,7 @@ So a record tells by its `split_seed` and `seed` which replicate and which run i
 from collections.abc import Mapping
 from typing import Any
 
+CONTROL = "ste"  # each method of a suite is compared with it, whatever the results are
 STRIDE = 1000  # more than a replicate has runs
 
 

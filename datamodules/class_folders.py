@@ -4,12 +4,22 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from configs.settings import UserError
+
+
+def refuse_last(config: Any) -> None:
+    """UserError for a validation set of the last images: they are sorted by class."""
+    if config.validation_from == "last":
+        raise UserError(
+            f"dataset.validation_from=last is not for {config.name}, whose images are sorted by class: "
+            "the last ones would be whole classes"
+        )
 
 
 class ImageList:

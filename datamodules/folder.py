@@ -12,7 +12,7 @@ from torchvision.transforms.functional import center_crop, pil_to_tensor, resize
 from configs.settings import UserError, setting
 from datamodules import split
 from datamodules.base import DataConfig, DataModule, Examples
-from datamodules.class_folders import class_names, image_files, open_image
+from datamodules.class_folders import class_names, image_files, open_image, refuse_last
 
 VALIDATION_SHARE = 0.1
 
@@ -37,12 +37,15 @@ class Folder(DataModule):
     def __init__(self, config: Any, *args: Any, **kwargs: Any) -> None:
         if config.channels == 2:
             raise UserError("dataset.channels=2 is not valid: 3 for color, 1 for grey")
+        refuse_last(config)
         super().__init__(config, *args, **kwargs)
         self.path = Path(config.path).expanduser().resolve()
         self.label = f"folder {self.path.name}"
         self._from_val = 0
 
     def fetch(self) -> None:
+        if self.config.validation is not None and "val" in self._parts():
+            raise UserError(f"dataset.validation={self.config.validation}: {self.path / 'val'} is the validation set")
         names = class_names(self.path / "train")
         if len(names) < 2:
             raise UserError(f"{self.path / 'train'} has one class, {names[0]}: at least two are needed")

@@ -12,7 +12,7 @@ import torch
 from configs.settings import UserError, setting
 from datamodules import split
 from datamodules.base import DataConfig, DataModule, Examples, hash_of
-from datamodules.class_folders import ImageList, folder_names
+from datamodules.class_folders import ImageList, folder_names, refuse_last
 from datamodules.corruptions import CORRUPTIONS
 from datamodules.loader import Loader
 from datamodules.scaling import check_scaling, fit
@@ -71,6 +71,7 @@ class ImageNet(DataModule):
     Config = Config
 
     def __init__(self, config: Any, *args: Any, **kwargs: Any) -> None:
+        refuse_last(config)
         super().__init__(config, *args, **kwargs)
         self.label = "ImageNet"
         self.resize = config.resize or round(config.size * 256 / 224)

@@ -179,7 +179,8 @@ class LocalContrast(Stored):
         variance, mean = torch.var_mean(a, (1, 2, 3), correction=0, keepdim=True)
         a = (a - mean).div_((variance + 10).sqrt())
         channels = a.shape[1]
-        blurred = F.conv2d(a, self.kernel.expand(channels, 1, -1, -1), padding=self.SIDE // 2, groups=channels)
+        with torch.autocast(a.device.type, enabled=False):  # in bfloat16 a − blur(a) would be lost
+            blurred = F.conv2d(a, self.kernel.expand(channels, 1, -1, -1), padding=self.SIDE // 2, groups=channels)
         b = a - blurred
         c = b / (b.std((2, 3), correction=0, keepdim=True) + 1e-4)
         return (c - self.mean) / self.deviation

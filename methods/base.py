@@ -40,6 +40,15 @@ class MethodConfig:
     factors: list[float] = setting([], "value from each milestone on, as a multiple of the start", low=0)
 
 
+def refuse_epoch_end(config: MethodConfig) -> None:
+    """UserError, of methods with phases, for values of an epoch's end, where the next phase's begin."""
+    if config.schedule_every == "epoch_end":
+        raise UserError(
+            f"method.schedule_every=epoch_end is not for method={config.name}: "
+            "the last epoch of a phase would have the rate of the next; step or epoch"
+        )
+
+
 def squared_hinge(logits: Tensor, target: Tensor) -> Tensor:
     """`mean(max(0, 1 − t·y)²)` over batch × classes; t is +1 for the class of the example and −1 for the others."""
     signs = 2 * F.one_hot(target, logits.shape[1]).to(logits.dtype) - 1

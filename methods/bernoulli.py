@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from configs.settings import setting
 
-from .base import MethodConfig, Tally
+from .base import MethodConfig, Tally, refuse_epoch_end
 from .binary.bernoulli import (
     CERTAIN,
     LAYER_WAYS,
@@ -89,6 +89,7 @@ class Bernoulli(RecalibratedMethod):
         return BernoulliParts(WeightMean, ActivationMean, **ways)
 
     def initialize(self) -> None:
+        refuse_epoch_end(self.config)
         self.layers: Any = list(binary_layers(self.net).values())
         self.activations = [m for m in self.net.modules() if isinstance(m, ActivationMean)]
         for layer in self.layers:

@@ -102,6 +102,8 @@ class BNNPlus(LatentMethod):
 
     def initialize(self) -> None:
         super().initialize()
+        if self.config.learn_strength and self.config.strength_schedule != "constant":
+            raise UserError("method.strength_schedule: with method.learn_strength=true, λ is learned from its start on")
         self.distances = distances
 
     def schedules(self) -> dict[str, Schedule]:

@@ -61,6 +61,7 @@ class Bop2ndMethod(BitFlipMethod):
         )
 
     def flip_moment(self, weight: Tensor, index: Tensor) -> Tensor:
-        """`m/(√v + ε)`, without a correction of the moments."""
-        state, eps = self.flipper.state[weight], self.flipper.param_groups[0]["eps"]
-        return state["m"].take(index) / (state["v"].take(index).sqrt() + eps)
+        """`(m/a)/(√(v/b) + ε)`, with the correction of the moments."""
+        state, group = self.flipper.state[weight], self.flipper.param_groups[0]
+        a, b = Bop2ndOrder.divisors(group, state)
+        return state["m"].take(index) / a / ((state["v"].take(index) / b).sqrt() + group["eps"])

@@ -55,9 +55,9 @@ class StandardizedSign(_Steep, CentredSign):
     def quantize(self, x: Tensor) -> Tensor:
         centred = self.mean(x)
         n = centred[0].numel()
-        deviation = (centred.flatten(1).square().sum(1) / max(n - 1, 1)).sqrt()
-        # equal weights have no deviation; their gradient is finite so
-        deviation = deviation.clamp_min(torch.finfo(x.dtype).tiny).view(-1, *[1] * (x.dim() - 1))
+        variance = centred.flatten(1).square().sum(1) / max(n - 1, 1)
+        # equal weights are divided by 1: the root of 0 has no derivative
+        deviation = torch.where(variance > 0, variance, 1.0).sqrt().view(-1, *[1] * (x.dim() - 1))
         return SlopeGradient.apply(centred / deviation, self.steepness, error_decay_slope, compute_dtype(x))
 
 

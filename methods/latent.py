@@ -41,7 +41,10 @@ class LatentConfig(MethodConfig):
     )
     clip: float | None = setting(1.0, "latent weights are clipped to ±clip after each step; null: not", above=0)
     optimizer: str = setting("adam", "what moves them", choices=OPTIMIZERS)
-    center: bool = setting(False, "before that, subtract the mean over input channels at each place of a kernel")
+    center: bool = setting(
+        False,
+        "after each step and before clipping, subtract the mean over several input channels",
+    )
     glorot_scale: bool = setting(False, "scale the latent step of each layer by 1/sqrt(1.5/(fan_in+fan_out))")
     momentum: float = setting(0.0, "momentum of sgd", low=0, below=1)
     nesterov: bool = setting(False, "Nesterov's form of it")
@@ -74,7 +77,9 @@ class LatentMethod(Method):
                 INITS[self.config.init](layer.weight)
         norms = [m for m in self.net.modules() if isinstance(m, _BatchNorm)]
         if self.config.init == "torch7" and norms and norms[-1] is list(self.net.modules())[-1]:
-            nn.init.uniform_(norms[-1].weight)
+            gamma = norms[-1].weight
+            if gamma is not None and gamma.requires_grad:  # norm_affine, norm_scale
+                nn.init.uniform_(gamma)
 
     def _check(self) -> None:
         """UserError for settings that another one makes idle."""
@@ -104,13 +109,13 @@ class LatentMethod(Method):
 
     def optimizers_of(self, binary: list[Tensor], rest: list[Tensor]) -> Any:
         limits = {} if self.config.clip is None else {"clip": self.config.clip}
-        limits |= {"center": True} if self.config.center else {}
         power = 2 if self.config.optimizer == "sgd" else 1
         groups = self.groups_of_rest(rest)
         if self.config.weight_decay and self.config.decayed == "weights":
             groups = [part for group in groups for part in parts_without_decay(group)]
         for layer in binary_layers(self.net).values():
-            groups.append({"params": [layer.weight], "lr_scale": self.scale_of(layer) ** power, **limits})
+            own = limits | ({"center": True} if self.config.center and layer.weight.shape[1] > 1 else {})
+            groups.append({"params": [layer.weight], "lr_scale": self.scale_of(layer) ** power, **own})
         yield self.make_optimizer(groups)
 
     def groups_of_rest(self, rest: list[Tensor]) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from configs.settings import UserError, setting
 
-from .base import MethodConfig
+from .base import MethodConfig, refuse_epoch_end
 from .binary.gaussian import (
     MEANS,
     SIGNS,
@@ -73,6 +73,7 @@ class PBNet(SampledMethod):
         return net
 
     def initialize(self) -> None:
+        refuse_epoch_end(self.config)
         self.random_layers: list[Any] = list(binary_layers(self.net).values())
         if self.config.pretrain == 0:
             for layer in self.random_layers:

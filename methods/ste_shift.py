@@ -58,10 +58,10 @@ class STEShift(ste.STE):
     """BinaryNet with shift-based batch norm and shift-based AdaMax: their factors are powers of two
 
     As `ste`, latent weights, sign and clipping included. `norm` and `optimizer` put the ordinary batch norm and Adam in
-    their places, one at a time or both (which is `ste`); `optimizer=adamax` is AdaMax without shifts. The shift-based
-    AdaMax trains batch norm too. Source: Courbariaux & Hubara 2016, arXiv 1602.02830, alg. 3 and 4; its Torch7 code,
-    whose settings are the presets `+experiment=binarynet_torch7_mnist | …_cifar10 | …_svhn`, has an ordinary batch norm
-    after the last layer (`norm_output=batch`)."""
+    their places, one at a time or both (which is `ste`, with `glorot_ap2=false`); `optimizer=adamax` is AdaMax without
+    shifts. The shift-based AdaMax trains batch norm too. Source: Courbariaux & Hubara 2016, arXiv 1602.02830, alg. 3
+    and 4; its Torch7 code, whose settings are the presets `+experiment=binarynet_torch7_mnist | …_cifar10 | …_svhn`,
+    has an ordinary batch norm after the last layer (`norm_output=batch`)."""
 
     Config = Config
 

@@ -1,6 +1,7 @@
 """The record of a run: its schema, and how it is written, read and found. Tables are a pure function of records."""
 
 import json
+import math
 import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from configs.settings import UserError
 from .files import write_whole
 from .wrong import decode
 
-SCHEMA = 1
+SCHEMA = 2
 FAILED = ".failed.json"  # ends the name of a failed run's record
 PARTS = ("config", "environment", "data", "model", "validation", "cost", "curves", "diagnostics")
 
@@ -30,8 +31,10 @@ class Record:
       `corrupted`, the error on corrupted test images (`datamodules/corruptions.py`).
     - `binarized_error` is that of the same weights with every weight and hidden activation replaced by its sign.
     - `curves`: column → value per epoch. `diagnostics`: layer → quantity → value per epoch.
-    - `cost`: `train_seconds`, `elapsed_seconds`, `images_per_second`, `peak_memory`, and `load`, the machine's load
-      average at the end: beyond the run's threads, others ran beside it, and its seconds are no measure of speed.
+    - `cost`: `train_seconds`, `elapsed_seconds`, `images_per_second`, `peak_memory` (in schema 1 that of the process,
+      which may have had other runs before), and `load`, the machine's load average at the end: beyond the run's
+      threads, others ran beside it, and its seconds are no measure of speed.
+    - `environment` has `commits`, of the code of all parts of a run that went on with other code.
     - `packed`: the chosen net as it is deployed (`packed/`): `bytes` of its file and `float32_bytes` of the trained
       state; for each split `error`, by the packed `engine`, and `differ`, on how many of the `images` its class is
       another than the trained net's, with the first of these in `differences`; `images_per_second` of the engine on the
@@ -73,6 +76,12 @@ def load(path: Path) -> Record:
         raise UserError(
             f"{path} is not a readable record: {error}; remove it, or train again with rerun=true"
         ) from error
+
+
+def deployed_error(record: Record) -> float:
+    """Test error in % of the packed net, or of the trained one where there is none; NaN without a test."""
+    packed = (record.packed or {}).get("test", {}).get("error")
+    return packed if packed is not None else (record.test or {}).get("error", math.nan)
 
 
 def wrong_examples(record: Record) -> np.ndarray | None:

@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -24,6 +24,8 @@ def own_gpu(device: str, locks: Path | None = None) -> Iterator[None]:
         return
     folder = locks or Path(tempfile.gettempdir(), "binarized-gpus")
     folder.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError):  # another user's, who did the same
+        folder.chmod(0o1777)
     before = os.environ.get(VISIBLE)
     lock, name = _free(names, folder) or (None, names[os.getpid() % len(names)])
     os.environ[VISIBLE] = name

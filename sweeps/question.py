@@ -20,11 +20,11 @@ import pytorch_lightning as pl
 from filelock import FileLock
 
 from configs.registry import METHODS
-from configs.replicates import replicate_of
+from configs.replicates import CONTROL, replicate_of
 from configs.schema import changed, identity
 from configs.settings import UserError, unknown
 from results.files import write_whole
-from results.record import load, record_files
+from results.record import deployed_error, load, record_files
 from training.errors import StoppedEarlyError
 from training.run import Run
 from training.summary import duration
@@ -35,7 +35,6 @@ from .power import detectable
 from .replicate import Replicate
 from .settings import SuiteConfig, run_config
 
-CONTROL = "ste"
 SPREAD = 0.5  # points of test error over replicates, assumed where no record tells
 WANTED_EPOCHS, MOST_EPOCHS, LEAST_EPOCHS = 20, 100, 3
 DESIGNS = ((6, 8, 2), (5, 8, 1), (4, 6, 1), (3, 6, 1), (3, 4, 1))  # replicates, trials, runs: the best first
@@ -107,7 +106,8 @@ def plan_question(config: SuiteConfig, hours: float, command: Mapping[str, str])
     added = bool(config.methods) and CONTROL not in config.methods
     names = [name for name in METHODS if not config.methods or name in (*config.methods, CONTROL)]
     held = {name: getattr(config, name) for name in ("replicates", "trials", "runs", "epochs") if name in command}
-    config = replace(config, methods=names, label=config.label or _label(config, names, held))
+    asked = _asked(config, names, held)
+    config = replace(config, methods=names, label=config.label or _label(config, asked))
     firsts = {name: Replicate(config, name, 1) for name in names}
     searched = [name for name, first in firsts.items() if first.sweep]
     path = Path(config.output_dir, "sweeps", "questions", f"{config.label}.json")
@@ -117,8 +117,13 @@ def plan_question(config: SuiteConfig, hours: float, command: Mapping[str, str])
             print(f"timing {', '.join(names)}", flush=True)
             times = {name: _seconds_an_epoch(first) for name, first in firsts.items()}
             design = choose_design(_first_of(times), searched, 3600 * hours, held)
-            write_whole(path, json.dumps({"design": asdict(design), "times": times}, indent=1))
+            write_whole(path, json.dumps({"asked": asked, "design": asdict(design), "times": times}, indent=1))
     content = json.loads(path.read_text())
+    if content["asked"] != asked:
+        raise UserError(
+            f"label={config.label} is that of another question, with other hours, methods or settings: "
+            f"give another label, or remove {path}"
+        )
     design, times = Design(**content["design"]), content["times"]
     needed = design.seconds(_first_of(times), searched)
     text = [
@@ -151,9 +156,13 @@ def _first_of(times: Mapping[str, Sequence[Any]]) -> dict[str, float]:
     return {name: seconds for name, (seconds, _) in times.items()}
 
 
-def _label(config: SuiteConfig, names: Sequence[str], held: Mapping[str, int]) -> str:
+def _asked(config: SuiteConfig, names: Sequence[str], held: Mapping[str, int]) -> str:
+    """All that the plan depends on, as text."""
     settings = {k: v for k, v in changed(run_config(config)).items() if k not in ("method", "epochs", "seed")}
-    text = json.dumps([settings, names, dict(held), config.hours], sort_keys=True, default=str)
+    return json.dumps([settings, names, dict(held), config.hours], sort_keys=True, default=str)
+
+
+def _label(config: SuiteConfig, text: str) -> str:
     return f"{config.dataset.name}-{config.net.name}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
 
 
@@ -204,7 +213,7 @@ def _spread(config: SuiteConfig) -> tuple[float, str]:
             replicate = replicate_of(record.config)
             if replicate and record.test and all(record.config.get(name) == value for name, value in like.items()):
                 budget = f"{record.config['method']['name']} {record.config['epochs']} {record.config['loss']}"
-                values[budget][replicate].append(record.test["error"])
+                values[budget][replicate].append(deployed_error(record))
     found = [
         statistics.stdev(statistics.mean(errors) for errors in replicates.values())
         for replicates in values.values()

@@ -18,7 +18,7 @@ from .study import Sweep, tuned_path
 from .trial_table import write_trial_table
 from .tuned import command_of, tuned_by, tuned_method, tuned_with, write_tuned
 
-UNTUNED = "untuned"  # in place of a study's name
+UNTUNED = "untuned"  # begins what stands in place of a study's name
 NOT_FOR_A_SUITE = ("method", "seed", "split_seed", "search_seed", "space", "rerun")
 
 
@@ -57,14 +57,18 @@ class Replicate:
         study, trials = tuned_by(self.path)
         if self.config.configurations:
             return bool(study)
-        return (study, trials) == (self.sweep.name, self.sweep.total) if self.sweep else study == UNTUNED
+        return (study, trials) == ((self.sweep.name, self.sweep.total) if self.sweep else (self._defaults(), 0))
+
+    def _defaults(self) -> str:
+        """In place of a study's name, where there is no search: a hash of all that its runs share but their seed."""
+        return f"{UNTUNED}-{Run(run_config(self.config)).id.rpartition('-')[2]}"
 
     def tune(self) -> int:
         """Runs trials, writes the best where all have ended, and returns how many trials this process ran."""
         if self.config.configurations:
             raise UserError(f"{self.path} is missing: python -m sweeps.suite suite={self.config.configurations} first")
         if not self.sweep:
-            write_tuned(self.path, run_config(self.config), UNTUNED, 0, [f"{self.name} has no search space: defaults"])
+            write_tuned(self.path, run_config(self.config), self._defaults(), 0, [f"{self.name} has no search space"])
             return 0
         count = self.sweep.run()
         if self.sweep.ended() == self.sweep.total:

@@ -49,15 +49,21 @@ CODE = "code"  # attribute of a study: what began it
 
 
 class Sweep:
-    """The study of `config.method` with the search space `space`; settings that the command line gave win over those
-    that the space fixes. Its name is a hash of all that decides what is tried, but for the number of trials.
+    """The study of `config.method` with the search space `space`; settings that the command line or an experiment gave
+    win over those that the space fixes. Its name is a hash of all that decides what is tried, but for the number of
+    trials.
 
     path: where the best configuration goes; null: <tuned_dir>/<label>/<method>.yaml."""
 
     def __init__(
         self, config: SweepConfig, space: Space, given: dict[str, str] | None = None, path: Path | None = None
     ) -> None:
-        fixed = {name: value for name, value in space.fixed.items() if f"method.{name}" not in (given or {})}
+        usual = type(config.method)()
+        fixed = {
+            name: value
+            for name, value in space.fixed.items()
+            if f"method.{name}" not in (given or {}) and getattr(config.method, name) == getattr(usual, name)
+        }
         self.config, self.space = config, space
         self.base = run_config(config, method=replace(config.method, **fixed), test=False, rerun=False)
         self.grid = space.grid(config.trials) if config.sampler == "grid" else []
@@ -94,16 +100,24 @@ class Sweep:
                 pruner=make_pruner(self.config.pruner, self.config.epochs),
             )
             if CODE not in self.study.user_attrs:
+                self._forget_trials()
                 self.study.set_user_attr(CODE, code())
         check_code(f"study {self.name}", self.study.user_attrs[CODE], self.config.other_code)
         one_disk = file_of(self.url) is not None
         self.queue = TrialQueue(self.study, self.total, self._suggest, locks, one_disk, self.config.takeover)
 
+    def _forget_trials(self) -> None:
+        """Removes what an earlier study of this name left, whose storage is gone: other code may have made it."""
+        for path in (self.folder / "records", *self.folder.glob("trial-*")):
+            shutil.rmtree(path, ignore_errors=True)
+
     def find(self) -> bool:
-        """Opens the study to look at it, where there is one. UserError where the storage cannot be opened."""
-        if not exists(self.url):
+        """Opens the study to look at it, where there is one; a file or its folder is not made. UserError where the
+        storage cannot be opened."""
+        locks = lock_folder(self.url, self.name, self.folder)
+        if not exists(self.url) or (file_of(self.url) and not locks.exists()):
             return False
-        storage = open_storage(self.url, lock_folder(self.url, self.name, self.folder))
+        storage = open_storage(self.url, locks)
         with writing(self.url), suppress(KeyError):
             self.study = optuna.load_study(study_name=self.name, storage=storage)
             return True
@@ -206,14 +220,16 @@ class Sweep:
         warning = f"  at an edge {', '.join(edges)}: better values may lie outside the search space\n" if edges else ""
         return (
             f"{heading}\n  best       {found}: {_text(best)}\n{warning}"
-            f"  written    {self.path}   (python run.py +tuned={self._choice()})\n"
+            f"  written    {self.path}{self._hint()}\n"
             f"  records    {self.folder / 'records'}\n"
             f"  dashboard  optuna-dashboard {shown(self.url).removeprefix('journal:')}"
         )
 
-    def _choice(self) -> str:
-        """The tuned file as run.py's `+tuned=` takes it."""
-        return self.path.relative_to(self.config.tuned_dir or TUNED).with_suffix("").as_posix()
+    def _hint(self) -> str:
+        """How run.py takes the tuned file, which it looks for in configs/tuned."""
+        if self.config.tuned_dir:
+            return ""
+        return f"   (python run.py +tuned={self.path.relative_to(TUNED).with_suffix('').as_posix()})"
 
     def _show(self, bar: tqdm) -> None:
         best = self.best()

@@ -20,13 +20,15 @@ on; its exit status is then 2.
 """
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from configs.schema import CONFIGS
+from configs.schema import CONFIGS, identity
 from configs.settings import UserError
 from training.command_line import job
 
@@ -35,6 +37,7 @@ from .devices import own_gpu
 from .settings import SuiteConfig, given, resolve_sweep, run_config
 
 DESIGN = ("replicates", "trials", "runs", "configurations")
+SEARCH = ("trials", "sampler", "pruner", "configurations")
 
 
 @hydra.main(version_base="1.3", config_path=CONFIGS, config_name="suite")
@@ -61,6 +64,8 @@ def app(config: DictConfig) -> None:
             print(text, flush=True)
         elif not suite:
             raise UserError(f"say which suite: suite={' | '.join(suites())}; or hours=… for a question of your own")
+        if suite and not (settings.label or settings.tuned_dir):
+            _require_as_published(suite, settings)
         settings.label = settings.label or suite
         replicates = make_replicates(settings, given())
         title = f"suite {settings.label}: {settings.epochs} epochs, {_design(settings)}"
@@ -80,6 +85,26 @@ def app(config: DictConfig) -> None:
                 print(table(replicates, title, count_at_work(workers)), flush=True)
         if failed := {name: text for replicate in replicates for name, text in replicate.failures.items()}:
             raise UserError(f"failed: {'; '.join(f'{name} ({text})' for name, text in failed.items())}")
+
+
+def _require_as_published(suite: str, settings: SuiteConfig) -> None:
+    """UserError where the command says what the suite's trials and runs are: they would replace those of the tables
+    under its own name."""
+    held = {*SEARCH, *_names(identity(run_config(settings)))}
+    for name in given():
+        if name in held:
+            raise UserError(
+                f"{name} is set by suite={suite}, whose configurations and tables are under its name: "
+                f"give label=NAME for a suite of your own, or label={suite} to replace them"
+            )
+
+
+def _names(tree: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """`dataset`, `dataset.augment`, … of nested settings."""
+    for name, value in tree.items():
+        yield prefix + name
+        if isinstance(value, dict):
+            yield from _names(value, f"{prefix}{name}.")
 
 
 def _design(settings: SuiteConfig) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from configs.registry import GROUPS
+from configs.registry import GROUPS, METHODS
 from configs.schema import CONFIGS, RunConfig, changed
 from configs.settings import UserError
 from results.files import write_whole
@@ -45,7 +45,7 @@ def _literal(value: Any) -> str:
     if isinstance(value, list):
         return f"[{','.join(map(_literal, value))}]"
     text = str(value)
-    if isinstance(value, str) and not re.fullmatch(r"[\w./-]+", text):
+    if isinstance(value, str) and not re.fullmatch(r"[\w./-]+", text, re.ASCII):
         # in its quotes a backslash is one, except before a quote
         return "'" + re.sub(r"(\\*)('|\Z)", lambda m: 2 * m[1] + m[2].replace("'", "\\'"), text) + "'"
     return text
@@ -63,13 +63,21 @@ def write_tuned(path: Path, config: RunConfig, study: str, trials: int, about: l
 
 def write_design(path: Path, config: RunConfig, design: dict[str, Any]) -> None:
     """Writes what a suite is to have, for one that is no file of configs/suite/: the analysis reads it as it reads
-    those. `design`: what a suite's file has beside the settings of its runs."""
+    those. `design`: what a suite's file has beside the settings of its runs; where the file is there already and
+    differs in `methods` alone, it has both commands'."""
     settings = settings_without_seed(config)
     settings = {name: value for name, value in settings.items() if name not in ("method", "split_seed")}
     defaults = {
         "defaults": [{f"override /{group}": getattr(config, group).name} for group in GROUPS if group != "method"]
     }
-    write_whole(path, OmegaConf.to_yaml(OmegaConf.create(defaults | design | settings)))
+    content = defaults | design | settings
+    if path.exists():
+        earlier: Any = OmegaConf.to_container(OmegaConf.load(path))
+        both = {*earlier.get("methods", []), *design["methods"]}
+        joined = content | {"methods": [name for name in METHODS if name in both]}
+        if OmegaConf.create(earlier | {"methods": joined["methods"]}) == OmegaConf.create(joined):
+            content = joined
+    write_whole(path, OmegaConf.to_yaml(OmegaConf.create(content)))
 
 
 def tuned_by(path: Path) -> tuple[str, int]:

@@ -3,9 +3,11 @@
 import importlib.metadata
 import os
 import platform
+import re
 import resource
 import subprocess
 import sys
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -40,14 +42,30 @@ def commit() -> tuple[str | None, bool | None]:
     """The commit of the code, and whether there are changes beside it, as this process first finds them; None where
     git does not tell. What runs made is no code, and a record has all its settings."""
     name = _git("rev-parse", "HEAD")
-    return name, bool(_git("status", "--porcelain", "--", ".", *(f":!{folder}" for folder in MADE))) if name else None
+    changes = _git("status", "--porcelain", "--", ".", *(f":!{folder}" for folder in MADE)) if name else None
+    return name, None if changes is None else bool(changes)
+
+
+def forget_peak_memory(device: torch.device) -> None:
+    """`peak_memory` is counted from here on, as one process may have many runs."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        with suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_memory(device: torch.device) -> int:
-    """Largest memory held so far, in bytes: tensors on a CUDA device, else the whole process' resident memory (in a
-    grid, that of its earlier runs too)."""
+    """Largest memory held since `forget_peak_memory`, in bytes: tensors on a CUDA device, else the whole process'
+    resident memory (other systems than Linux tell only its largest since the process began)."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    try:
+        found = re.search(r"^VmHWM:\s*(\d+) kB$", Path("/proc/self/status").read_text(), re.M)
+    except OSError:
+        found = None
+    if found:
+        return int(found[1]) * 1024
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 

@@ -58,6 +58,8 @@ def add_outcome(training: Training) -> None:
     """Fills in the chosen epoch, curves, diagnostics, cost and bytes of a run that was trained."""
     record, method, data, history = training.record, training.method, training.data, training.history
     record.environment["compiled"] = method.compiled
+    if len(history.commits) > 1:
+        record.environment["commits"] = history.commits
     record.model |= _bytes(method, training.optimizer)
     record.data["sizes"] = data.sizes
     record.best_epoch = history.best_epoch

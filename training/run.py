@@ -76,19 +76,22 @@ class Run:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Holds the run's folder for this process and clears what a killed one left there. BusyError where another
-        process holds it."""
-        check_writable(self.checkpoint)
+        process holds it, another UserError where the folder cannot be written."""
         lock = FileLock(self.folder / ".lock")
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=0)
         except Timeout:
             raise BusyError(f"another process is training this run: {self.folder}") from None
+        except OSError as error:
+            raise UserError(f"cannot write {self.folder}: {error.strerror or error}") from error
         try:
             for stale in self.folder.glob(".*.tmp"):
                 stale.unlink(missing_ok=True)
+            check_writable(self.checkpoint)
             yield
         finally:
-            lock.release()
             with suppress(OSError):
-                (self.folder / ".lock").unlink(missing_ok=True)
+                (self.folder / ".lock").unlink(missing_ok=True)  # while it is held: nobody else can have locked it
                 self.folder.rmdir()  # only where nothing was kept in it
+            lock.release()

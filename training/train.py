@@ -13,6 +13,7 @@ from results.files import check_writable
 from results.record import Record
 
 from .data import open_data
+from .environment import forget_peak_memory
 from .errors import StoppedEarlyError
 from .evaluation import measure
 from .loggers import finish_wandb, mirror
@@ -35,17 +36,25 @@ def train(run: Run, callbacks: Sequence[pl.Callback] = (), command: str | None =
     others that torchrun or Slurm started, the record that is returned has no outcome.
     command: what the record names as the command that makes this run; null: what was typed."""
     place = place_of(run.config)
-    if not run.config.rerun and (done := run.finished()):
-        if place.first:
-            print(f"skipped, the record exists (rerun=true trains again): {run.record_path}", flush=True)
+    if done := _finished(run, told=place.first):
         return done
     if not place.first:
         return _follow(place, run, callbacks)
-    for path in (run.record_path, *run.packed_paths):
-        check_writable(path)
     pick_device(run.config.device, devices=run.config.devices)
     with run.held(), float32_products(run.config.precision):
+        if done := _finished(run):  # by another process, since this one looked
+            return done
+        for path in (run.record_path, *run.packed_paths):
+            check_writable(path)
         return _train(run, callbacks, command, place)
+
+
+def _finished(run: Run, told: bool = True) -> Record | None:
+    """The record that is there and need not be made again."""
+    done = None if run.config.rerun else run.finished()
+    if done and told:
+        print(f"skipped, the record exists (rerun=true trains again): {run.record_path}", flush=True)
+    return done
 
 
 def build(run: Run, place: Place = ALONE) -> tuple[DataModule, Method]:
@@ -60,6 +69,7 @@ def build(run: Run, place: Place = ALONE) -> tuple[DataModule, Method]:
 
 def _train(run: Run, callbacks: Sequence[pl.Callback], command: str | None, place: Place) -> Record:
     data, method = build(run, place)
+    forget_peak_memory(data.device)
     record = new_record(run, data, method, command)
     try:
         with interruptible():

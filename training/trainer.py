@@ -25,6 +25,7 @@ from .callbacks import Checkpoint, Diagnostics, EpochSeed, History, Progress
 from .callbacks.checkpoint import WholeCheckpointIO
 from .compilation import compile_where_it_pays
 from .distributed import InStep, SharedBatches, share_of
+from .environment import commit
 from .loggers import build_logger, log_row
 from .memory_format import use_channels_last
 from .place import ALONE, Place
@@ -128,8 +129,9 @@ def prepare(
     config = run.config
     diagnostics = Diagnostics() if config.diagnostics else None
     data_seen = {"fingerprint": data.fingerprint}
-    made_with = {**identity(config), "data": data_seen, "diagnostics": config.diagnostics}
-    history = History(diagnostics, made_with, config.select)
+    made_with = {**identity(config), "data": data_seen}
+    made_with |= {"diagnostics": config.diagnostics, "deterministic": config.deterministic}
+    history = History(diagnostics, made_with, config.select, commit()[0])
     callbacks: list[pl.Callback] = [EpochSeed(config.seed, share_of(place))]
     if place.count > 1:
         _check_shares(data, place)

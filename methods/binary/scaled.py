@@ -17,15 +17,19 @@ from .sign import PSEUDO_GRADIENTS, Quantizer, compute_dtype, sign
 
 
 def _alpha(latent: Tensor) -> Tensor:
-    # a filter whose weights are all 0 has no scale
-    return filter_mean(latent.abs()).clamp_min(torch.finfo(latent.dtype).tiny)
+    return filter_mean(latent.abs())
+
+
+def _over(value: Tensor | float, divisor: Tensor) -> Tensor:
+    """The quotient; 0 where the divisor is: a filter whose weights are all 0 has no scale."""
+    return torch.where(divisor > 0, value / torch.where(divisor > 0, divisor, 1.0), 0.0)
 
 
 def xnor_gradient(latent: Tensor, g: Tensor) -> Tensor:
     """XNOR-Net's: `g_W = g/α_c · (1/n + α_c·1{|W| < 1})`. Source: Rastegari et al. 2016, arXiv 1603.05279, eq. 11 and
     code. The code multiplies it by n(1 − 1/channels) in each layer, which Adam undoes."""
     size = latent[0].numel()
-    return g * ((latent.abs() < 1) + 1 / (size * _alpha(latent)))
+    return g * ((latent.abs() < 1) + _over(1.0, size * _alpha(latent)))
 
 
 def exact_gradient(latent: Tensor, g: Tensor) -> Tensor:
@@ -35,13 +39,13 @@ def exact_gradient(latent: Tensor, g: Tensor) -> Tensor:
     Behind the layer batch norm makes the sum 0 (but for its ε), and this is `hardtanh`. Source: README of
     jiecaoyu/XNOR-Net-PyTorch."""
     signs = sign(latent)
-    return (latent.abs() < 1) * g + signs * filter_mean(g * signs) / _alpha(latent)
+    return (latent.abs() < 1) * g + signs * _over(filter_mean(g * signs), _alpha(latent))
 
 
 def omitted_gradient(latent: Tensor, g: Tensor) -> Tensor:
     """Of Bi-Real Net's PyTorch code, which leaves α_c out of the derivative: `g_W = 1{|W| ≤ 1}·g/α_c`. Filters of small
     weights move more. With α_c in it, as in the paper [recalled] and in larq, it is `hardtanh`."""
-    return (latent.abs() <= 1) * g / _alpha(latent)
+    return _over((latent.abs() <= 1) * g, _alpha(latent))
 
 
 class _LatentGradient(torch.autograd.Function):

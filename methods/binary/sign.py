@@ -101,7 +101,11 @@ class Quantizer(nn.Module):
     hard = False
 
     def forward(self, x: Tensor) -> Tensor:
-        return sign(self.mean(x), compute_dtype(x)) if self.hard else self.quantize(x)
+        return sign(self.mean(x), self.dtype(x)) if self.hard else self.quantize(x)
+
+    def dtype(self, x: Tensor) -> torch.dtype:
+        """In which the layer computes."""
+        return compute_dtype(x)
 
     def quantize(self, x: Tensor) -> Tensor:
         raise NotImplementedError

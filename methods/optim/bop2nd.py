@@ -136,13 +136,18 @@ class Bop2ndOrder(MomentOptimizer):
         for name, rate in (("m_weight", gamma), ("v_weight", sigma)):
             weight = state.get(name, 0.0)
             state[name] = weight + rate * (1 - weight)
-        a, b = {"biased": (1.0, 1.0), "unbiased": (gamma, sigma), "adam": (state["m_weight"], state["v_weight"])}[
-            group["correction"]
-        ]
+        a, b = self.divisors(group, state)
         # w·(m/a) > τ (√(v/b) + ε)  ⇔  w·m > τ a/√b (√v + ε √b): one rule for all corrections, and no division
         threshold, eps = float(group["threshold"]) * a / math.sqrt(b), float(group["eps"]) * math.sqrt(b)
         own = group["scope"] == "weight"
         return gamma, sigma, threshold, eps, own, 0.0 if own else state["mean_square"]
+
+    @staticmethod
+    def divisors(group: dict[str, Any], state: dict[str, Any]) -> tuple[float, float]:
+        """(a, b) of `m/a` and `v/b`, the corrected moments, as of the last step."""
+        own = float(group["gamma"]), float(group["sigma"])
+        found = {"biased": (1.0, 1.0), "unbiased": own, "adam": (state["m_weight"], state["v_weight"])}
+        return found[group["correction"]]
 
     @staticmethod
     def rule(

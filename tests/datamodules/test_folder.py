@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from configs.settings import UserError
+from datamodules import DATASETS
 from datamodules.folder import Config, Folder, load
 
 COLORS = {"blue": (10, 20, 200), "red": (200, 20, 10), "white": (250, 251, 252)}
@@ -151,6 +152,27 @@ def test_too_little_to_train_on(images):
     assert refusal(images).endswith("has one class, red: at least two are needed")
     (images / "train" / "red").rename(images / "red")
     assert refusal(images).startswith(f"{images / 'train'} has no folders in it")
+
+
+def test_images_sorted_by_class_have_no_last_ones_to_validate_by(images):
+    assert refusal(images, validation_from="last").startswith("dataset.validation_from=last is not for folder")
+    assert refusal_of_imagenet().startswith("dataset.validation_from=last is not for imagenet")
+
+
+def refusal_of_imagenet():
+    config = DATASETS["imagenet"].Config(validation_from="last")
+    with pytest.raises(UserError) as caught:
+        DATASETS["imagenet"](config, "unused", batch_size=8, seed=0, split_seed=0)
+    return str(caught.value)
+
+
+def test_a_folder_of_validation_images_is_the_validation_set(images):
+    (images / "test").rename(images / "val")
+    paint(images / "test" / "red" / "0.png", (0, 0, 0))
+    for name in ("blue", "white"):
+        paint(images / "test" / name / "0.png", (0, 0, 0))
+    assert make(images).sizes["validation"] == 9
+    assert refusal(images, validation=5) == f"dataset.validation=5: {images / 'val'} is the validation set"
 
 
 def test_classes_too_small_to_give_one_for_validation(tmp_path):

@@ -157,3 +157,6 @@ def test_local_contrast_normalization_against_scipy():
     fitted = scaling.fit(DataConfig(scaling="lcn"), train)
     expected = (normalized(other) - normalized(train).mean()) / normalized(train).std()
     np.testing.assert_allclose(fitted(other).numpy(), expected, rtol=1e-3, atol=1e-4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):  # as batch norm's statistics are measured with precision=bf16
+        assert torch.equal(fitted(other), fitted(other).float())
+        np.testing.assert_allclose(fitted(other).numpy(), expected, rtol=1e-3, atol=1e-4)

@@ -9,6 +9,7 @@ import torch
 from datamodules.batches import Batches
 from methods import METHODS
 from methods.binary.layers import binary_layers
+from methods.binary.sign import as_signs
 from methods.nets import NETS
 
 
@@ -66,3 +67,10 @@ def test_statistics_of_batch_norm_are_trainings_own_unless_measured_anew(recalib
         sums = torch.nn.functional.linear(x.flatten(1), method.net[1].weight.sign())
     measured = torch.stack([part.var(0) for part in sums.split(20)]).mean(0)
     assert torch.allclose(kept, measured, rtol=1e-4) == recalibrate
+
+
+def test_natural_parameters_in_float64_are_evaluated_in_float32():
+    x, method = torch.randn(5, 1, 8, 8), make(float64=True).eval()
+    signs = method.net(x)
+    with as_signs(method.net):
+        assert method.net(x).dtype == signs.dtype == torch.float32

@@ -7,12 +7,15 @@ import torch
 from methods import METHODS
 from methods.binary.layers import binary_layers
 from methods.nets import NETS
+from methods.optim.bop2nd import CORRECTIONS
 
 
-@pytest.mark.parametrize("name", ["bop", "bop2nd"])
-def test_the_moment_that_is_compared_with_the_threshold(name, fit):
+@pytest.mark.parametrize(("name", "correction"), [("bop", ""), *(("bop2nd", correction) for correction in CORRECTIONS)])
+def test_the_moment_that_is_compared_with_the_threshold(name, correction, fit):
     torch.manual_seed(0)
-    config = METHODS[name].Config(gamma=0.1)
+    config = METHODS[name].Config(gamma=0.1, **({"correction": correction, "sigma": 0.2} if correction else {}))
+    steps = 4
+    a, b = {"unbiased": (0.1, 0.2), "adam": (1 - 0.9**steps, 1 - 0.8**steps)}.get(correction, (1, 1))
     method = METHODS[name](config, NETS["tiny"].Config(width=4), (3, 8, 8), 10, "cross_entropy")
     fit(method, torch.randn(20, 3, 8, 8), torch.arange(20) % 10, epochs=2, batch_size=10)
     for layer in binary_layers(method.net).values():
@@ -21,7 +24,8 @@ def test_the_moment_that_is_compared_with_the_threshold(name, fit):
         expected = []
         for i in index.tolist():
             place = np.unravel_index(i, tuple(layer.weight.shape))
-            expected.append(state["m"][place] / (np.sqrt(state["v"][place]) + 1e-10 if name == "bop2nd" else 1))
+            root = np.sqrt(state["v"][place] / b) + 1e-10 if name == "bop2nd" else 1
+            expected.append(state["m"][place] / a / root)
         assert method.flip_moment(layer.weight, index).tolist() == pytest.approx(expected, rel=1e-5)
         assert expected[0] != expected[1]
 

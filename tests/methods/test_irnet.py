@@ -72,8 +72,10 @@ def test_weights(t, shape):
 def test_a_filter_of_equal_weights_has_a_finite_gradient():
     W = torch.tensor([[0.5, 0.5], [0.25, -1.0]], requires_grad=True)
     w = StandardizedSign(10.0)(W)
-    w.backward(torch.tensor([[1.0, 1.0], [1.0, 2.0]]))
+    w.backward(torch.tensor([[1.0, 3.0], [1.0, 2.0]]))
     assert w.tolist() == [[1, 1], [1, -1]]
+    slope = restated_slope(0.0, 10.0)
+    assert W.grad[0].tolist() == pytest.approx([slope * (1 - 2), slope * (3 - 2)])  # less their mean
     assert W.grad[1].isfinite().all()
 
 

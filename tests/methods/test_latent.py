@@ -168,6 +168,12 @@ def test_the_start_of_the_torch7_code():
     assert 0 <= norms[-1].weight.min() < norms[-1].weight.max() <= 1
 
 
+def test_the_start_of_the_torch7_code_leaves_a_norm_alone_that_is_not_trained():
+    net_config = NETS["mlp"].Config(width=8, depth=1, norm_scale=False)
+    method = METHODS["ste"](METHODS["ste"].Config(init="torch7"), net_config, (1, 8, 8), 10, "squared_hinge")
+    assert (list(method.net.modules())[-1].weight == 1).all()
+
+
 @pytest.mark.parametrize("role", ["weight", "activation"])
 @pytest.mark.parametrize("kind", ["identity", "hardtanh"])
 def test_masks_of_the_pseudo_gradients(role, kind):
@@ -280,6 +286,13 @@ def test_the_start_of_bi_real_nets_code_is_positive():
             {"weight_decay": 0.1},
             r"method\.weight_decay belongs to method\.optimizer=adam \| adamax \| sgd",
         ),
+        (
+            "bnnplus",
+            {"learn_strength": True, "strength": 1e-3, "strength_schedule": "linear"},
+            r"method\.strength_schedule: .* λ is learned",
+        ),
+        ("pbnet", {"schedule_every": "epoch_end"}, "schedule_every=epoch_end is not for method=pbnet"),
+        ("bernoulli", {"schedule_every": "epoch_end"}, "schedule_every=epoch_end is not for method=bernoulli"),
         ("binaryconnect", {"weights": "stochastic", "weight_gradient": "xnor"}, "stochastic has the gradient"),
     ],
 )
@@ -316,3 +329,15 @@ def test_latent_weights_are_centred_over_input_channels_and_then_clipped(fit):
             W = W - 0.1 * g[layer]
             W = np.clip(W - W.mean(1, keepdims=True), -0.5, 0.5)
             np.testing.assert_allclose(steps.weights[t + 1][layer], W, rtol=1e-9, atol=1e-12)
+
+
+def test_a_layer_with_one_input_channel_is_not_centred(fit):
+    torch.manual_seed(0)
+    config = METHODS["ste"].Config(center=True, lr=1e-3, clip=None)
+    method = METHODS["ste"](config, NETS["tiny"].Config(width=4), (1, 8, 8), 10, "cross_entropy")
+    fit(method, torch.randn(20, 1, 8, 8), torch.arange(20) % 10, epochs=1)
+    first, *others = (layer.weight.detach() for layer in binary_layers(method.net).values())
+    assert first.shape[1] == 1
+    assert first.abs().min() > 0
+    for weight in others:
+        assert weight.mean(1).abs().max() < 1e-6

@@ -40,7 +40,7 @@ def test_floats_have_seven_digits_and_no_nan_gets_into_json(tmp_path):
     text = (tmp_path / "r.json").read_text()
     assert '"loss": [ 0.3333333, null, null, 123456800.0, 3.333333e-31 ]' in text
     assert not re.search("NaN|Infinity", text)
-    assert json.loads(text)["schema"] == 1
+    assert json.loads(text)["schema"] == 2
 
 
 def test_a_full_disk_leaves_the_old_record_as_it_was(tmp_path):

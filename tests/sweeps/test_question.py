@@ -93,6 +93,18 @@ def test_a_question_is_planned_once_and_answered(call, small, tmp_path):
     assert len(re.findall(r" done$", again.out, re.M)) == 2
 
 
+def test_a_label_is_of_one_question(call, small, tmp_path):
+    own = [f"results_dir={tmp_path}/runs", f"trials_dir={tmp_path}/trials", "runs=1", "trials=2", "label=mine"]
+    words = [*(word for word in small if word != "epochs=2"), *own, "methods=[ste]", "plan=true"]
+    assert call(suite, *words, "epochs=1", "replicates=2", "hours=0.5").status == 0
+    plan = (tmp_path / "outputs/sweeps/questions/mine.json").read_text()
+    for other in (["epochs=2", "replicates=2", "hours=0.5"], ["epochs=1", "replicates=2", "hours=0.6"]):
+        outcome = call(suite, *words, *other)
+        assert outcome.status == 2
+        assert "label=mine is that of another question" in outcome.err
+    assert (tmp_path / "outputs/sweeps/questions/mine.json").read_text() == plan
+
+
 @pytest.mark.parametrize(
     ("words", "named"),
     [

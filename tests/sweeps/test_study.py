@@ -14,6 +14,8 @@ from configs.schema import CONFIGS, register, resolve
 from configs.settings import UserError
 from datamodules.digits import Digits
 from results.record import load
+from sweeps.space import load_space
+from sweeps.study import Sweep
 from sweeps.tuned import command_of
 from sweeps.workers import trials_of
 from tests.sweeps.tools import records_in
@@ -83,7 +85,7 @@ def test_the_command_in_a_record_makes_the_same_run(tuned):
 
 
 @pytest.mark.parametrize(
-    "path", ["/it's, a=folder/(1) {2} \\ ü", "/a\\'b", "/back\\", "/plain/folder-1.0", "/#,;&$(x)"]
+    "path", ["/it's, a=folder/(1) {2} \\ ü", "/a\\'b", "/back\\", "/plain/folder-1.0", "/data/jörg", "/#,;&$(x)"]
 )
 def test_a_command_with_awkward_text(path):
     config = composed("dataset=folder", "dataset.center_crop=null", "precision=bf16", "method.glorot_scale=true")
@@ -128,6 +130,30 @@ def test_another_range_is_another_study(make, space):
 def test_the_command_line_wins_over_what_the_space_fixes(make):
     assert make("method=bop", "method.gamma_schedule=linear").base.method.gamma_schedule == "linear"
     assert make("method=bop").base.method.gamma_schedule == "exponential"
+
+
+def test_a_new_study_takes_no_trials_of_an_earlier_one(make):
+    words = ("method=bop", "trials=2", "label=here")
+    first = make(*words)
+    assert first.run() == 2
+    (first.folder / "trial-7").mkdir()
+    earlier = records_in(first.folder)
+    again = make(*words, "storage=journal:" + str(first.folder / "other.log"))
+    assert again.folder == first.folder
+    assert again.run() == 2
+    assert not (first.folder / "trial-7").exists()
+    later = records_in(first.folder)
+    assert later.keys() == earlier.keys()  # the same values are tried, and trained anew
+    seconds = [[record.cost["train_seconds"] for record in found.values()] for found in (earlier, later)]
+    assert not set(seconds[0]) & set(seconds[1])
+
+
+def test_an_experiment_wins_over_what_the_space_fixes(make):
+    space = load_space("bop")
+    assert space.fixed == {"gamma_schedule": "exponential"}
+    config = make("method=bop").config
+    chosen = replace(config, method=replace(config.method, gamma_schedule="linear"))
+    assert Sweep(chosen, space).base.method.gamma_schedule == "linear"
 
 
 def test_a_trial_that_fails_is_recorded_and_counted(make, space):

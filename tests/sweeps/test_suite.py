@@ -7,6 +7,7 @@ from pathlib import Path
 import hydra
 import pandas as pd
 import pytest
+from omegaconf import OmegaConf
 
 import run
 import sweeps.code
@@ -201,6 +202,12 @@ def test_a_suite_of_ones_own_says_what_it_is_to_have_and_gets_tables(settings, c
     assert design.exists()
     assert call(suite, *settings, "methods=[ste]").status == 0
     assert not (tmp_path / "tuned/digits/suite.yaml").exists()  # configs/suite/ has it
+    one = [*settings, "label=mine", "replicates=2", "runs=1"]
+    assert call(suite, *one, "methods=[ste]").status == 0
+    assert OmegaConf.load(design).methods == ["ste", "bop"]  # those of both commands
+    assert call(suite, *one, "label=other", "methods=[ste]").status == 0
+    assert call(suite, *one, "label=other", "methods=[real]", "trials=3").status == 0
+    assert OmegaConf.load(tmp_path / "tuned/other/suite.yaml").methods == ["real"]  # of another design
 
     shutil.copy("results/published.csv", tmp_path)
     material = gather(tmp_path, tuned=tmp_path / "tuned")
@@ -210,7 +217,7 @@ def test_a_suite_of_ones_own_says_what_it_is_to_have_and_gets_tables(settings, c
     errors = {
         (r.config["method"]["name"], replicate_of(r.config)): r.packed["test"]["error"]
         for r in records_in(tmp_path / "runs").values()
-        if r.config["seed"] % 1000 == 1
+        if r.config["seed"] % 1000 == 1 and r.config["method"]["name"] in found.methods
     }
     assert found.values("bop").tolist() == [errors["bop", 1], errors["bop", 2]]
     assert "suite_mine" in tables_of(material)
@@ -291,7 +298,11 @@ def test_a_method_without_a_search_space_runs_with_its_defaults(settings, call, 
     runs = records_in(tmp_path / "runs")
     (bop,) = (record.config["method"] for record in runs.values() if record.config["method"]["name"] == "bop")
     assert all(bop[name] == value for name, value in vars(METHODS["bop"].Config()).items())
-    assert "# bop has no search space: defaults\n" in (tmp_path / "tuned/digits/bop/r1.yaml").read_text()
+    file = tmp_path / "tuned/digits/bop/r1.yaml"
+    assert "# bop has no search space\n" in file.read_text()
+    assert call(suite, *settings, "methods=[bop]", "runs=1", "epochs=2").status == 0
+    assert "epochs: 2\n" in file.read_text()  # other terms, another file
+    assert {r.config["epochs"] for r in records_in(tmp_path / "runs").values() if r.config["method"] == bop} == {1, 2}
 
 
 def test_a_run_that_fails_is_shown_and_the_others_go_on(settings, call, tmp_path):
@@ -379,6 +390,16 @@ def test_what_is_no_suite_is_refused_in_one_line(call, small, arguments, named):
     assert re.fullmatch(r"error: [^\n]+\n", outcome.err), outcome.err
     for word in named:
         assert word in outcome.err
+
+
+@pytest.mark.parametrize("word", ["epochs=2", "net.width=8", "dataset.augment=crop", "trials=3", "sampler=tpe"])
+def test_a_suite_is_not_changed_under_its_own_name(call, small, word):
+    output = [given for given in small if "_dir" in given and not given.startswith("tuned_dir")]
+    outcome = call(suite, *output, "suite=digits", word, "plan=true")
+    assert (outcome.status, outcome.out) == (2, "")
+    assert outcome.err.startswith(f"error: {word.partition('=')[0]} is set by suite=digits,")
+    assert "give label=NAME for a suite of your own" in outcome.err
+    assert call(suite, *output, "suite=digits", word, "plan=true", "label=digits").status == 0
 
 
 def test_a_plan_trains_nothing(settings, call, tmp_path):

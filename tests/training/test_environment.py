@@ -1,8 +1,10 @@
 """What a record says of its code: a checkout with changes beside what runs write is `dirty`."""
 
 import subprocess
+from pathlib import Path
 
 import pytest
+import torch
 
 from training import environment
 
@@ -36,6 +38,26 @@ def test_what_runs_write_is_no_change_of_the_code(checkout, made):
     name, dirty = environment.commit()
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=checkout, capture_output=True, text=True, check=True)
     assert (name, dirty) == (head.stdout.strip(), False)
+
+
+def test_where_git_does_not_tell_the_changes_they_are_unknown(checkout, monkeypatch):
+    ask = environment._git
+    monkeypatch.setattr(environment, "_git", lambda *words: None if words[0] == "status" else ask(*words))
+    name, dirty = environment.commit()
+    assert (len(name), dirty) == (40, None)
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux forgets the peak")
+def test_the_peak_memory_of_an_earlier_run_is_forgotten():
+    cpu, size = torch.device("cpu"), 300 * 2**20
+    environment.forget_peak_memory(cpu)
+    before = environment.peak_memory(cpu)
+    held = torch.ones(size, dtype=torch.uint8)
+    assert held.sum() == size
+    assert environment.peak_memory(cpu) > before + 0.8 * size
+    del held
+    environment.forget_peak_memory(cpu)
+    assert environment.peak_memory(cpu) < before + 0.5 * size
 
 
 @pytest.mark.parametrize("changed", ["run.py", "results/record.py", "new.py"])

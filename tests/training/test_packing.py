@@ -170,4 +170,4 @@ def test_the_reference_engine_packs_small_nets(configure, assemble, monkeypatch)
 def test_a_net_that_was_trained_in_bf16_is_packed_too(configure):
     packed = train(configure("method=pbop", "precision=bf16", "limit_train=300")).packed
     assert "refused" not in packed
-    assert packed["test"]["differ"] == len(packed["test"]["differences"]) or packed["test"]["differ"] > 10
+    assert 0 <= packed["test"]["error"] < 90  # of ten classes by chance

@@ -1,7 +1,12 @@
 """A run's names, and that one process at a time trains it."""
 
-import pytest
+import os
+from pathlib import Path
 
+import pytest
+from filelock import FileLock, Timeout
+
+from configs.settings import UserError
 from training.run import BusyError
 
 
@@ -26,3 +31,39 @@ def test_a_held_run_is_refused_and_free_again_afterwards(configure):
     with run.held():
         assert not (run.folder / ".cut.tmp").exists()
     assert not run.folder.exists()
+
+
+def test_a_process_that_is_refused_touches_nothing_of_the_one_at_work(configure, monkeypatch):
+    run = configure()
+    with run.held():
+        before = sorted(run.folder.iterdir())
+        monkeypatch.setattr("training.run.check_writable", lambda path: pytest.fail("it wrote into the folder"))
+        with pytest.raises(BusyError), run.held():
+            pass
+        assert sorted(run.folder.iterdir()) == before
+
+
+def test_nobody_can_lock_the_file_that_is_about_to_go(configure, monkeypatch):
+    """The lock's file is unlinked while it is held, so that no third process finds another file to lock."""
+    run = configure()
+    unlinked_while_held = []
+
+    def unlink(path, *args, **kwargs):
+        other = FileLock(path)
+        try:
+            other.acquire(timeout=0)
+            other.release()
+        except Timeout:
+            unlinked_while_held.append(path)
+        remove(path)
+
+    remove = os.unlink
+    with run.held():
+        monkeypatch.setattr(Path, "unlink", unlink)
+    assert unlinked_while_held == [run.folder / ".lock"]
+
+
+def test_a_folder_that_cannot_be_made_is_told(configure, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"^cannot write .*file/o/"), configure(f"output_dir={tmp_path}/file/o").held():
+        pass

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from configs.settings import UserError
 from methods.binary.layers import binary_layers
 from results.record import load
 from training.errors import TrainingError
+from training.run import Run
 from training.train import train
 
 
@@ -120,6 +122,22 @@ def test_a_finished_run_is_not_trained_again(configure, capsys):
     assert load(path).validation["error"] == error
     assert load(path).curves["train_loss"] == content["curves"]["train_loss"]
     assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_a_run_that_another_process_ends_meanwhile_is_not_trained_again(configure, monkeypatch):
+    run = configure()
+    train(run)
+    done = run.record_path.read_text()
+    run.record_path.unlink()
+
+    @contextmanager
+    def held(self):
+        self.record_path.write_text(done)  # by the process that held it until now
+        yield
+
+    monkeypatch.setattr(Run, "held", held)
+    monkeypatch.setattr("training.train._train", lambda *_: pytest.fail("it is trained again"))
+    assert train(run).created == json.loads(done)["created"]
 
 
 def test_a_record_made_with_another_default_is_not_taken_for_this_run(configure):

@@ -36,8 +36,7 @@ class Diagnostics(pl.Callback):
 
     `summary` has the mean of each but the histogram over all weights of the net (layers by size), for the curves."""
 
-    def __init__(self, seed: int = 0) -> None:
-        self.seed = seed
+    def __init__(self) -> None:
         self.layers: dict[str, dict[str, list[Any]]] = {}
         self.summary: dict[str, float] = {}
         self.state: dict[str, Any] = {}
@@ -47,7 +46,7 @@ class Diagnostics(pl.Callback):
         weights = {name: layer.weight for name, layer in layers.items()}
         self.mean = {name: layer.quantizer.mean for name, layer in layers.items()}
         self.mean_at = {name: layer.quantizer.mean_at for name, layer in layers.items()}
-        generator = torch.Generator().manual_seed(self.seed)
+        generator = torch.Generator().manual_seed(0)
         device = next(iter(weights.values())).device
         self.sample = {name: _sample(w.numel(), generator).to(device) for name, w in weights.items()}
         self.weights = weights

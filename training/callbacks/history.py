@@ -21,16 +21,22 @@ class History(pl.Callback):
     """Collects the row of each epoch (loss, errors, rates, flips, seconds), gives it to the logger and to Lightning's
     callbacks, and keeps the weights of the chosen epoch: with `select="best"` that of the lowest validation error, with
     "last" the last one, whose weights `keep_last` is given at the end. All of it is in the checkpoint, and so is
-    `made_with`: the settings and data that the run has, which a resumed run must share.
+    `made_with`: the settings and data that the run has, which a resumed run must share; and `commits`, those of the
+    code of its parts, in their order.
 
     Lightning has the figures by their names in the row: `EarlyStopping("val_error")`, `ModelCheckpoint(monitor=…)`.
 
     `seconds` is the epoch's training time without validation; `elapsed` sums whole epochs over all resumed parts."""
 
     def __init__(
-        self, diagnostics: Diagnostics | None, made_with: dict[str, Any] | None = None, select: str = "best"
+        self,
+        diagnostics: Diagnostics | None,
+        made_with: dict[str, Any] | None = None,
+        select: str = "best",
+        commit: str | None = None,
     ) -> None:
         self.made_with, self.select = made_with or {}, select
+        self.commits = [commit]
         self.rows: list[dict[str, Any]] = []
         self.best_weights: dict[str, torch.Tensor] = {}
         self.diagnostics = diagnostics
@@ -94,12 +100,15 @@ class History(pl.Callback):
         return {name: [row[name] for row in self.rows] for name in self.rows[0]}
 
     def state_dict(self) -> dict[str, Any]:
-        kept = ("made_with", "rows", "best_weights")
+        kept = ("made_with", "commits", "rows", "best_weights")
         return {name: getattr(self, name) for name in kept}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Of a run that goes on: the commit of this part is the last."""
+        now = self.commits[-1]
         for name, value in state_dict.items():
             setattr(self, name, value)
+        self.commits += [now] if self.commits[-1] != now else []
 
 
 def _tell_lightning(pl_module: pl.LightningModule, figures: dict[str, Any]) -> None:

@@ -49,12 +49,13 @@ class Progress(pl.callbacks.ProgressBar):
         """What is trained, on what, compiled or not."""
         config, device = self.run.config, method.device
         weights = sum(p.numel() for p in method.net.parameters())
-        place = f"{torch.get_num_threads()} threads" if device.type == "cpu" else torch.cuda.get_device_name(device)
+        place = f" ({torch.get_num_threads()} threads)" if device.type == "cpu" else ""
+        place = f" ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else place
         count = config.devices * config.num_nodes
         several = f"{count} processes, each on " if count > 1 else ""
         return (
             f"{config.method.name} on {self.label}, {config.net.name} of {weights:,} weights, seed {config.seed}: "
-            f"{several}{device.type} ({place}), {'compiled' if method.compiled else 'not compiled'}, "
+            f"{several}{device.type}{place}, {'compiled' if method.compiled else 'not compiled'}, "
             f"{self.epochs} epochs of {self.steps} steps"
         )
 
