@@ -15,6 +15,7 @@ from analysis.verdict import Compared
 from configs.registry import METHODS
 
 CORRUPTIONS = "test.corrupted."
+MEMORY = "peak memory, MiB"
 
 
 def verdict_table(settings: Sequence[tuple[str, Sequence[Compared]]], rows: Sequence[Overall]) -> pd.DataFrame:
@@ -100,11 +101,12 @@ def details_table(rows: Sequence[Compared], found: SuiteRuns, trials: pd.DataFra
                 "accuracy / real's": number(accuracy_share(found, method), 3),
                 **{f"test error, {name}, %": number(_mean(found.values(method, CORRUPTIONS + name))) for name in names},
                 "seconds a run": number(median(method, "cost.elapsed_seconds"), 0),
-                "peak memory, MiB": number(median(method, "cost.peak_memory", 2**20), 0),
+                MEMORY: number(median(method, "cost.peak_memory", 2**20), 0),
                 "packed, KiB": number(median(method, "packed.bytes", 2**10), 1),
             }
         )
-    return pd.DataFrame(result)
+    table = pd.DataFrame(result)
+    return table.drop(columns=[MEMORY] if (table[MEMORY] == "").all() else [])  # as in records before schema 2
 
 
 def state_table(suites: Sequence[SuiteRuns]) -> pd.DataFrame:

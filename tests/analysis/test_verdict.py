@@ -128,6 +128,17 @@ def test_details_beside_the_error(material):
     assert table.loc["real", ["best of the search", "trials within 1 point of it"]].tolist() == ["", ""]
 
 
+def test_memory_of_a_process_is_no_methods(tmp_path):
+    """Records of schema 1 have the largest memory that their process held in all its runs."""
+    folders = make_folders(tmp_path)
+    make_suite(folders, "quick")
+    make_runs(folders, "quick", {"ste": ERRORS["ste"]})
+    assert "peak memory, MiB" in tables(gather(folders.results, folders.configs))["suite_quick_details"]
+    for path in folders.runs():
+        path.write_text(path.read_text().replace('"schema": 2', '"schema": 1'))
+    assert "peak memory, MiB" not in tables(gather(folders.results, folders.configs))["suite_quick_details"]
+
+
 def test_all_suites_are_listed_and_incomplete_ones_have_no_table(material):
     found = tables(material)
     states = found["suites"].set_index("suite")["state"].str.partition(";")[0].to_dict()

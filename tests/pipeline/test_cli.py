@@ -155,8 +155,7 @@ def test_no_space_is_found_out_before_training(command, tmp_path):
     (tmp_path / "runs/ste").mkdir(parents=True)
     with largest_file(20_000):
         line = refusal(command, tmp_path)
-    assert line.startswith(f"cannot write {tmp_path}/runs/ste/")
-    assert line.endswith(": File too large")
+    assert re.fullmatch(rf"cannot write {tmp_path}/(outputs|runs)/.*: File too large", line)
 
 
 def test_no_space_for_the_checkpoint(command, tmp_path):
