@@ -1,7 +1,7 @@
 """Tunes one method: trials of a study, and the best configuration as a file that run.py takes.
 
-python -m sweeps method=bop2nd dataset=mnist trials=30      tunes, and writes configs/tuned/mnist/bop2nd.yaml
-python run.py +tuned=mnist/bop2nd seed=1                    trains with what was found
+python -m sweeps method=bop2nd dataset=mnist label=mine     tunes, and writes configs/tuned/mine/bop2nd.yaml
+python run.py +tuned=mine/bop2nd seed=1                     trains with what was found
 python -m sweeps --help                                     the settings of a sweep
 
 The same command, started again, goes on with what was interrupted; started several times at once, on one machine or
