@@ -232,19 +232,26 @@ def rows(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in body]
 
 
-def test_the_verdict_is_that_of_the_table():
-    """That of the suite `mnist` once it is complete; until then the errors of the runs before there were replicates."""
-    tables = ROOT / "analysis/tables"
-    shown = rows(section("README.md", "Verdict"))
-    if (path := tables / "suite_mnist.csv").exists():
+def test_the_table_at_the_top_is_that_of_the_verdict():
+    shown = rows((ROOT / "README.md").read_text().partition("**Contents:**")[0])
+    table = pd.read_csv(ROOT / "analysis/tables/verdict.csv", dtype=str, keep_default_na=False)
+    assert [[row[0], *row[2:]] for row in shown] == table.to_numpy().tolist()
+    assert {row[0] for row in shown} == set(METHODS)
+
+
+def test_the_verdict_names_every_difference_with_its_interval():
+    """`by .68 (.16 to 1.20)`: those of the tables of suites."""
+    text = " ".join(section("README.md", "Verdict").split())
+    for path in sorted((ROOT / "analysis/tables").glob("suite_*.csv")):
+        if path.stem.endswith(("_details", "_perturbed")):
+            continue
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
-        columns = ["method", "test error, %", "95 % interval", "verdict"]
-        assert [[row[0], *row[2:4], row[-1]] for row in shown] == table[columns].to_numpy().tolist()
-    else:
-        table = pd.read_csv(tables / "ranking_mnist_mlp_256x2.csv", dtype=str, keep_default_na=False)
-        columns = ["method", "test error, %", "95 % interval", "role"]
-        assert [[row[0], *row[2:]] for row in shown] == table[columns].to_numpy().tolist()
-    assert {row[0].split()[0] for row in shown} == set(METHODS) - {"irnet", "recu", "reste"}  # which came after it
+        assert not table["verdict"].str.startswith("better").any()  # it says that there is none
+        for _, row in table[table["verdict"].str.startswith("worse")].iterrows():
+            method = row["method"].partition(" ")[0]
+            gap = row["difference to ste"].lstrip("+").removeprefix("0")
+            limits = re.sub(r"[+]?0?([.\d]+)", r"\1", row["95 % interval, all methods together"])
+            assert re.search(rf"`{method}`[^`]*by {re.escape(gap)}(?: points)?(?: \({re.escape(limits)}\))?", text), row
 
 
 def test_the_page_of_data_sets_has_all():
