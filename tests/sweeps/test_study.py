@@ -6,6 +6,7 @@ from pathlib import Path
 
 import hydra
 import pytest
+from omegaconf import OmegaConf
 from optuna.trial import TrialState
 
 import run
@@ -16,7 +17,7 @@ from datamodules.digits import Digits
 from results.record import load
 from sweeps.space import load_space
 from sweeps.study import Sweep
-from sweeps.tuned import command_of
+from sweeps.tuned import command_of, write_design
 from sweeps.workers import trials_of
 from tests.sweeps.tools import records_in
 from training.run import Run
@@ -263,3 +264,15 @@ def test_a_command_with_lists():
     again = composed(*shlex.split(command_of(config))[2:])
     assert (again.method.milestones, again.method.factors) == ([3, 5], [0.5, 1e-3])
     assert Run(again).id == Run(config).id
+
+
+def test_a_design_has_the_methods_of_all_commands_that_agree_on_the_rest(tmp_path):
+    path = tmp_path / "suite.yaml"
+    for epochs, names, expected in (
+        (2, ["ste"], ["ste"]),
+        (2, ["real", "bop"], ["real", "ste", "bop"]),
+        (3, ["bop"], ["bop"]),  # another design
+    ):
+        write_design(path, composed("dataset=digits", f"epochs={epochs}"), {"replicates": 3, "methods": names})
+        content = OmegaConf.load(path)
+        assert (content.epochs, content.methods, content.replicates) == (epochs, expected, 3)
