@@ -27,7 +27,9 @@ class Material:
     published: pd.DataFrame
     suites: list[SuiteRuns]
     trials: dict[str, pd.DataFrame]  # label of a complete suite → its trials; none where it has no searches of its own
-    perturbed: dict[str, pd.DataFrame]  # label of a complete suite that has them → its perturbed runs
+    perturbed: dict[
+        str, pd.DataFrame
+    ]  # label of a complete suite → perturbed runs, once all its searches have some
 
     @cached_property
     def complete(self) -> list[SuiteRuns]:
@@ -99,5 +101,10 @@ def gather(results: Path, configs: Path = Path(CONFIGS), tuned: Path | None = No
         found.suite.label: load_trials(results / "trials", found.suite.label, found.methods) for found in complete
     }
     around = {found.suite.label: load_perturbed(results / "perturbed", found.suite) for found in complete}
-    perturbed = {label: table for label, table in around.items() if len(table)}
+    perturbed = {label: table for label, table in around.items() if len(table) and _of_all(table, trials[label])}
     return Material(runs, cells_of(runs), pd.read_csv(results / "published.csv"), suites, trials, perturbed)
+
+
+def _of_all(perturbed: pd.DataFrame, trials: pd.DataFrame) -> bool:
+    """Whether all methods that were searched have perturbed runs."""
+    return set(trials["method"]) <= set(perturbed["method"])

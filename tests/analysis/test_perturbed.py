@@ -72,6 +72,11 @@ def test_the_table_tells_failed_runs_from_values_that_there_are_not(folder):
         ["pbop", "lr", "0.1", "", ""],
     ]
     assert list(table)[-2:] == ["÷ 3", "× 3"]
+    trials = {name: [[4.0], [5.0]] for name in ("bop", "real")}
+    make_runs(folder, "quick", {"real": [[4.0], [5.0]]}, trials=trials, lr=0.1)
+    assert "suite_quick_perturbed" not in tables(gather(folder.results, folder.configs))  # not before `real` has some
+    write(folder.results / "perturbed/quick/real/r1.csv", f"{HEAD}\n0,complete,4.0,0.1,1,,\n1,complete,4.5,0.3,1,,\n")
+    assert "suite_quick_perturbed" in tables(gather(folder.results, folder.configs))
     for path in (folder.results / "perturbed").rglob("*.csv"):
         path.unlink()
     assert "suite_quick_perturbed" not in tables(gather(folder.results, folder.configs))
