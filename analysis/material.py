@@ -27,9 +27,7 @@ class Material:
     published: pd.DataFrame
     suites: list[SuiteRuns]
     trials: dict[str, pd.DataFrame]  # label of a complete suite → its trials; none where it has no searches of its own
-    perturbed: dict[
-        str, pd.DataFrame
-    ]  # label of a complete suite → perturbed runs, once all its searches have some
+    perturbed: dict[str, pd.DataFrame]  # label of a complete suite → perturbed runs, once all its searches have some
 
     @cached_property
     def complete(self) -> list[SuiteRuns]:
