@@ -65,22 +65,24 @@ def probability_of_improvement(own: Values, control: Values, seed: int = 0) -> E
 
 def profile(own: Values, control: Values, at: np.ndarray) -> np.ndarray:
     """[at] share of the replicates whose score is at most τ, mean over the settings of `own`."""
-    scores = relative_scores(list(own.values()), [control[name] for name in own])
-    return np.mean([(score[:, None] <= at).mean(axis=0) for score in scores], axis=0)
+    return np.mean([(score[:, None] <= at).mean(axis=0) for score in _scores(own, control)], axis=0)
 
 
 def profile_steps(own: Values, control: Values, ends: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
     """`profile` wherever it rises, at the scores of `own` themselves, and at both ends: τ and the shares."""
-    scores = relative_scores(list(own.values()), [control[name] for name in own])
-    at = np.unique(np.concatenate([ends, *scores]))
+    at = np.unique(np.concatenate([ends, *_scores(own, control)]))
     return at, profile(own, control, at)
 
 
 def ends_of_scores(values: Mapping[str, Values], control: Values) -> tuple[float, float]:
     """A little below the lowest and above the highest score of all methods."""
-    every = [relative_scores(list(own.values()), [control[name] for name in own]) for own in values.values()]
-    scores = np.concatenate([x for own in every for x in own])
+    scores = np.concatenate([score for own in values.values() for score in _scores(own, control)])
     return 0.98 * float(scores.min()), 1.02 * float(scores.max())
+
+
+def _scores(own: Values, control: Values) -> list[np.ndarray]:
+    """Those of each setting of `own`."""
+    return relative_scores(list(own.values()), [control[name] for name in own])
 
 
 def _bootstrap(

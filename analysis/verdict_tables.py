@@ -23,7 +23,8 @@ def verdict_table(settings: Sequence[tuple[str, Sequence[Compared]]], rows: Sequ
     relative to the control over all of them. Competitors are in the order of `rows`, the references follow."""
     found = {(row.method, setting): row for setting, compared in settings for row in compared}
     over_all = {row.method: row for row in rows}
-    methods = [*over_all, *(m for m in METHODS if m not in over_all and any(m == name for name, _ in found))]
+    run = {method for method, _ in found}
+    methods = [*over_all, *(method for method in METHODS if method in run - over_all.keys())]
     result = []
     for method in methods:
         cells = {f"{setting}: test error, %": _glance(found.get((method, setting))) for setting, _ in settings}
