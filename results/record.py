@@ -71,6 +71,9 @@ def load(path: Path) -> Record:
         for part in PARTS:
             if not isinstance(getattr(record, part), dict):
                 raise TypeError(f"its {part} is no mapping")
+        for part in ("test", "packed"):
+            if not isinstance(getattr(record, part), dict | None):
+                raise TypeError(f"its {part} is neither a mapping nor empty")
         return record
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
@@ -100,7 +103,9 @@ def _render(content: dict[str, Any]) -> str:
     """Indented JSON with one line for each list of numbers, floats outside the configuration to 7 digits."""
     content = _rounded(content) | {"config": content["config"]}
     text = json.dumps(content, indent=1, default=str, ensure_ascii=False)
-    return re.sub(r"\[[^\[\]{}]*\]", lambda m: " ".join(m.group().split()), text) + "\n"
+    string, numbers = r'"(?:[^"\\]|\\.)*"', r"\[[^\[\]{}\"]*\]"  # brackets within a string are no list
+    one_line = re.compile(f"{string}|{numbers}")
+    return one_line.sub(lambda m: " ".join(m[0].split()) if m[0][0] == "[" else m[0], text) + "\n"
 
 
 def _rounded(value: Any) -> Any:
