@@ -1,4 +1,4 @@
-"""Runs → cells: one row for each method, data set and net, of which tables and figures are made."""
+"""Runs → cells: a row for each method, data set and net, of which tables and figures are made."""
 
 import math
 from typing import Any
@@ -44,10 +44,11 @@ def cells_of(runs: pd.DataFrame) -> pd.DataFrame:
     `family` is the method.
 
     Of several settings of a method, a suite's counts, else those with the most seeds, and of these the one with the
-    lowest mean validation error. `n` values are averaged, those of the seeds or of a suite's replicates, each the mean
-    over its seeds: test errors of the packed nets, where there are some. `settings` says how many there were to choose
-    from, `failed` how many runs of the chosen one have no error because they failed (where all did, n is 0). Runs on a
-    part of the training set (`limit_train`), and those without a test, are no cells.
+    lowest mean validation error. Where a suite's counts, runs of other epochs have cells of their own, with a `key`
+    such as `ste, 40 epochs`. `n` values are averaged, those of the seeds or of a suite's replicates, each the mean over
+    its seeds: test errors of the packed nets, where there are some. `settings` says how many there were to choose from,
+    `failed` how many runs of the chosen one have no error because they failed (where all did, n is 0). Runs on a part
+    of the training set (`limit_train`), and those without a test, are no cells.
 
     Where all runs of the setting have a packed net: `packed_bytes` and `float32_bytes` of one; `differ`, all
     predictions that are not the trained nets'."""
@@ -67,38 +68,48 @@ def cells_of(runs: pd.DataFrame) -> pd.DataFrame:
         if tested.empty and group["best_epoch"].notna().any():  # all without a test
             continue
         found = [g for _, g in (group if tested.empty else tested).groupby("setting")]
-        best = min(found, key=lambda g: (g["replicate"].isna().all(), -len(g), _validation(g)))
-        first = best.iloc[0]
-        test = summarize(best.groupby(best["replicate"].fillna(best["seed"]))["deployed"].mean().tolist())
-        packed = test.n > 0 and best["packed.bytes"].notna().all()
-        key = f"{method}, activations ±1" if method in both and signs else method
-        rows.append(
-            {
-                "method": f"{key} ({note})" if (note := note_of(first)) else key,
-                "key": key,
-                "family": method,
-                "dataset": label,
-                "net": net,
-                "epochs": int(first["epochs"]),
-                "batch": first.get("batch_size"),
-                "loss": first.get("loss"),
-                "binary_activations": bool(signs),
-                "binary": bool(first["model.binary_weights"] and signs),
-                "n": test.n,
-                "failed": int(first["failed"]),
-                "mean": test.mean,
-                "sd": test.sd,
-                "half_width": test.half_width,
-                "validation": best["validation.error"].mean(),
-                "gap": best["test.binarization_gap"].mean(),
-                "packed_bytes": best["packed.bytes"].median() if packed else math.nan,
-                "float32_bytes": best["packed.float32_bytes"].median() if packed else math.nan,
-                "differ": best["packed.test.differ"].sum() if packed else math.nan,
-                "settings": len(found),
-                "runs": best,
-            }
-        )
+        key = f"{method}, activations ±1" if method in both and signs else str(method)
+        where_run = {"family": method, "dataset": label, "net": net, "binary_activations": bool(signs)}
+        best = min(found, key=_rank)
+        rows.append(where_run | _cell(key, best, len(found)))
+        if best["replicate"].notna().all():
+            others = [g for g in found if g["replicate"].isna().all() and g["epochs"].iloc[0] != best["epochs"].iloc[0]]
+            for epochs in sorted({int(g["epochs"].iloc[0]) for g in others}):
+                own = [g for g in others if g["epochs"].iloc[0] == epochs]
+                rows.append(where_run | _cell(f"{key}, {epochs} epochs", min(own, key=_rank), len(own)))
     return pd.DataFrame(rows)
+
+
+def _rank(runs: pd.DataFrame) -> tuple[bool, int, float]:
+    """The setting with the lowest rank counts."""
+    return bool(runs["replicate"].isna().all()), -len(runs), _validation(runs)
+
+
+def _cell(key: str, runs: pd.DataFrame, settings: int) -> dict[str, Any]:
+    """What a cell has of its runs; `settings` is the number of settings that it was chosen from."""
+    first = runs.iloc[0]
+    test = summarize(runs.groupby(runs["replicate"].fillna(runs["seed"]))["deployed"].mean().tolist())
+    packed = test.n > 0 and runs["packed.bytes"].notna().all()
+    return {
+        "method": f"{key} ({note})" if (note := note_of(first)) else key,
+        "key": key,
+        "epochs": int(first["epochs"]),
+        "batch": first.get("batch_size"),
+        "loss": first.get("loss"),
+        "binary": bool(first["model.binary_weights"] and first["model.binary_activations"]),
+        "n": test.n,
+        "failed": int(first["failed"]),
+        "mean": test.mean,
+        "sd": test.sd,
+        "half_width": test.half_width,
+        "validation": runs["validation.error"].mean(),
+        "gap": runs["test.binarization_gap"].mean(),
+        "packed_bytes": runs["packed.bytes"].median() if packed else math.nan,
+        "float32_bytes": runs["packed.float32_bytes"].median() if packed else math.nan,
+        "differ": runs["packed.test.differ"].sum() if packed else math.nan,
+        "settings": settings,
+        "runs": runs,
+    }
 
 
 def note_of(run: Any) -> str:

@@ -3,14 +3,15 @@
 from collections.abc import Iterable
 
 import pandas as pd
-from matplotlib.ticker import MaxNLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator
 
 from analysis.plotting import Figure, colour, marker, plain_ticks, plt, sns
 from analysis.selection import epochs_of
 from configs.registry import METHODS
 
-PERCENT = [m * 10.0**e for e in range(-1, 3) for m in (1, 2, 5)]  # ticks of errors
-BAND = "sd"  # seaborn's name of what the bands show: the standard deviation of the seeds
+TICKS = [m * 10.0**e for e in range(-1, 5) for m in (1, 2, 5)]  # of errors in % and of seconds
+SECONDS = "seconds, of a machine that may have been shared"
+BAND = "sd"  # seaborn's name of what the bands show: the standard deviation of the runs
 
 
 def in_order(keys: Iterable[str]) -> list[str]:
@@ -32,30 +33,34 @@ def cell_curves(table: pd.DataFrame, dataset: str, net: str) -> pd.DataFrame:
 
 
 def error_while_training(table: pd.DataFrame, dataset: str, net: str) -> Figure | None:
-    """Validation error against epochs and against seconds: mean and standard deviation over seeds. None where no run
-    has a validation set.
+    """Validation error against epochs and against seconds: mean and standard deviation over the runs of a cell, which
+    differ in their seed, in a suite also in split and configuration. None where no run has a validation set.
 
     Seconds are those of the machine that each run had, which may have done other work; benchmarks/ compares times."""
     curves = cell_curves(table, dataset, net).dropna(subset="val_error").astype({"val_error": float})
     if curves.empty:
         return None
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), sharey=True, layout="constrained")
-    for ax, (x, label) in zip(axes, (("epoch", "epoch"), ("elapsed", "seconds")), strict=True):
+    for ax, (x, label) in zip(axes, (("epoch", "epoch"), ("elapsed", SECONDS)), strict=True):
         _lines(curves, x, "val_error", ax, legend=ax is axes[1])
         ax.set(xlabel=label, ylabel="validation error, %")
     axes[0].set_yscale("log")  # once all is drawn: on a logarithmic axis seaborn's means are of logarithms
     axes[1].set_xscale("log")
-    axes[1].xaxis.set_minor_formatter(NullFormatter())
+    plain_ticks(axes[1].xaxis, _ticks(curves["elapsed"], 1))
     axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
-    low, high = curves["val_error"].min() / 2, curves["val_error"].max() * 2
-    plain_ticks(axes[0].yaxis, [tick for tick in PERCENT if low <= tick <= high])
+    plain_ticks(axes[0].yaxis, _ticks(curves["val_error"], 2))
     sns.move_legend(axes[1], "center left", bbox_to_anchor=(1, 0.5), title=None, frameon=False)
     real = set(curves[~curves["binary_activations"]]["method"]) - {"real"}
     for entry in axes[1].get_legend().get_texts():
         if entry.get_text() in real:
             entry.set_text(f"{entry.get_text()} (real activations)")
-    figure.suptitle(f"{dataset}, {net}: mean and standard deviation of the seeds")
+    figure.suptitle(f"{dataset}, {net}: mean and standard deviation of the runs")
     return figure
+
+
+def _ticks(values: pd.Series, beyond: float) -> list[float]:
+    """From the lowest value over `beyond` to the highest times it."""
+    return [tick for tick in TICKS if values.min() / beyond <= tick <= values.max() * beyond]
 
 
 def flip_rates(table: pd.DataFrame, dataset: str, net: str) -> Figure | None:

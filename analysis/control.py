@@ -9,6 +9,7 @@ comparable by Wallace's normal score u(t, ν) = (8ν + 1)/(8ν + 3) √(ν log(1
 largest score of all methods comes from a parametric bootstrap: samples of normal values with the variances found, so
 that the common control and unequal variances enter. The interval of method i is d_i ± t e_i with u(t, ν_i) = u*.
 
+Replicates of equal number have split and order of batches in common; the intervals make no use of it (`RULES.md`).
 A bootstrap of the replicates themselves fails here: of three values it has ten different samples, and 1 in 9 has no
 spread. `tests/analysis/test_control.py` shows coverage by simulation.
 

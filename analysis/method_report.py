@@ -93,7 +93,7 @@ def _weak(found: SuiteRuns, method: str, trials: Path, spaces: Path) -> Iterator
         beside = f" ({CONTROL} {100 * usual.near:.0f} %)" if usual and method != CONTROL else ""
         yield (
             f"  tuning, {label}: validation error {number(own.best)} at best, {number(own.median)} in the median, "
-            f"{_or_none(own.first)} with the defaults"
+            f"{_or_none(own.first)} in the first trial"
         )
         failed = f"{own.failed} of {own.trials} failed"
         yield f"    {100 * own.near:.0f} % of the trials within 1 point of the best{beside}; {failed}"

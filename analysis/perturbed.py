@@ -49,9 +49,10 @@ def load_perturbed(folder: Path, suite: Suite) -> pd.DataFrame:
 
 def increases(perturbed: pd.DataFrame) -> pd.DataFrame:
     """`method`, `setting`, `direction`, `chosen` (a list, one of each replicate that has such a run), and `increase`,
-    its mean over them; infinite where a moved run failed."""
+    its mean over the `n` of them whose chosen configuration has an error; infinite where a moved run failed."""
     groups = perturbed.groupby(["method", "setting", "direction"], sort=False)
-    return groups.agg(chosen=("chosen", list), increase=("increase", "mean")).reset_index()
+    aggregated = groups.agg(chosen=("chosen", list), n=("increase", "count"), increase=("increase", "mean"))
+    return aggregated.reset_index()
 
 
 def perturbed_table(perturbed: pd.DataFrame) -> pd.DataFrame:
@@ -65,16 +66,15 @@ def perturbed_table(perturbed: pd.DataFrame) -> pd.DataFrame:
             chosen = max(parts["chosen"], key=len)
             cells = {}
             for direction, (sign, _) in DIRECTIONS.items():
-                there = direction in parts.index
-                text = _increase(parts.at[direction, "increase"]) if there else ""
-                fewer = there and len(parts.at[direction, "chosen"]) < len(chosen)
-                cells[f"{sign} {MOVED_BY}"] = f"{text} (n = {len(parts.at[direction, 'chosen'])})" if fewer else text
+                n = parts.at[direction, "n"] if direction in parts.index else 0
+                text = _increase(parts.at[direction, "increase"]) if n else ""
+                cells[f"{sign} {MOVED_BY}"] = f"{text} (n = {n})" if 0 < n < len(chosen) else text
             rows.append({"method": method, "setting": name, "chosen": ", ".join(f"{v:g}" for v in chosen)} | cells)
     result = pd.DataFrame(rows)
     result.attrs["note"] = (
         "Validation error less that of the chosen configuration, in points: mean over the replicates that the values "
-        "chosen are of, or over n of them. One run each, with the same split and seed. An empty cell is a value that "
-        "the method refuses."
+        "chosen are of, or over n of them. One run each, with the same split and seed: small figures are noise, as "
+        "another seed would bring it. An empty cell is a value that the method refuses."
     )
     return result
 

@@ -5,7 +5,7 @@ import io
 import math
 from collections.abc import Sequence
 from itertools import cycle
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 
@@ -24,7 +24,8 @@ COLUMNS = 3  # panels in a row
 
 # Paul Tol's "muted" scheme and three of his other colours, safe for colour-blind readers (SRON/EPS/TN/09-002), with
 # black for the real net. Methods that are added take them again with other markers, but not those of `real` and `ste`.
-LOOKS = {
+Marker = str | tuple[int, Literal[1], int]  # (4, 1, 0): a star of four points
+LOOKS: dict[str, tuple[str, Marker]] = {
     "real": ("#000000", "*"),
     "binaryconnect": ("#DDCC77", "X"),
     "ste": ("#332288", "o"),
@@ -32,7 +33,7 @@ LOOKS = {
     "bnnplus": ("#CC6677", "D"),
     "irnet": ("#EE7733", "h"),
     "recu": ("#0077BB", "d"),
-    "reste": ("#661100", "8"),
+    "reste": ("#661100", (4, 1, 0)),
     "bop": ("#117733", "^"),
     "bop2nd": ("#44AA99", "v"),
     "pbop": ("#999933", "<"),
@@ -44,7 +45,7 @@ AGAIN = [shade for name, (shade, _) in LOOKS.items() if name not in ("real", "st
 OTHERS = cycle([(shade, shape) for shape in ("h", "d", "8") for shade in AGAIN])
 
 
-def _look(key: str) -> tuple[Any, str]:
+def _look(key: str) -> tuple[Any, Marker]:
     """Of a method, or of a cell of it (`bayesbinn, activations ±1`)."""
     family = key.partition(",")[0]
     if family not in LOOKS:
@@ -57,7 +58,7 @@ def colour(key: str) -> Any:
     return _look(key)[0]
 
 
-def marker(key: str) -> str:
+def marker(key: str) -> Marker:
     return _look(key)[1]
 
 

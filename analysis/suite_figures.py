@@ -31,7 +31,7 @@ def differences_to_control(settings: Sequence[tuple[str, Sequence[Compared]]]) -
                 x, style = row.difference.difference, {"color": colour(method), "zorder": 3}
                 ax.errorbar(x, place, xerr=_bar(row.difference_wide), elinewidth=1, capsize=3, **style)
                 ax.errorbar(x, place, xerr=_bar(row.difference.half_width), elinewidth=3, **style)
-                ax.plot(x, place, marker(method), markeredgecolor="white", markersize=8, **style)
+                ax.plot(x, place, marker=marker(method), markeredgecolor="white", markersize=8, **style)
         ax.axvline(0, color="black", linewidth=0.8)
         ax.grid(axis="x", linewidth=0.4)
         ax.set_title(setting, fontsize=9)
@@ -58,7 +58,9 @@ def all_settings(rows: Sequence[Overall]) -> Figure | None:
             if estimate:
                 style = {"color": colour(row.method), "zorder": 3}
                 ax.plot([estimate.low, estimate.high], [place, place], linewidth=3, **style)
-                ax.plot(estimate.value, place, marker(row.method), markeredgecolor="white", markersize=8, **style)
+                ax.plot(
+                    estimate.value, place, marker=marker(row.method), markeredgecolor="white", markersize=8, **style
+                )
     labels = [row.method + (f" ({row.settings} of {total})" if row.settings < total else "") for row in rows]
     axes[0].set_yticks(range(len(rows)), labels)
     axes[0].set_ylim(len(rows) - 0.5, -0.5)
@@ -84,7 +86,8 @@ def performance_profile(values: Mapping[str, Values]) -> Figure | None:
         ax.step(at, shares, where="post", color=colour(method), linewidth=1.6)
         level = np.linspace(0.1, 0.9, 5) + 0.02 * (place % 4)  # markers of several methods not all at one height
         some = np.minimum(np.searchsorted(shares, level), len(at) - 1)
-        ax.plot(at[some], shares[some], marker(method), color=colour(method), markeredgecolor="white", markersize=7)
+        style = {"color": colour(method), "markeredgecolor": "white", "markersize": 7}
+        ax.plot(at[some], shares[some], marker=marker(method), linestyle="", **style)
     handles = [Line2D([], [], color=colour(m), marker=marker(m), markeredgecolor="white", label=m) for m in values]
     ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     ax.axvline(1, color="black", linewidth=0.8)

@@ -111,8 +111,7 @@ def packed_columns(rows: pd.DataFrame) -> dict[str, list[str]]:
 
 
 def costs(table: pd.DataFrame, target: float) -> pd.DataFrame:
-    """What training took: medians over a cell's runs; the binarization gap is their mean. Seconds are those of the
-    machine that each run had.
+    """What training took: medians over a cell's runs; the binarization gap is their mean.
 
     target: the last two columns are epochs and seconds until the validation error first was at most `target` %; empty
     where one of the runs never got there."""
@@ -136,7 +135,12 @@ def costs(table: pd.DataFrame, target: float) -> pd.DataFrame:
                 f"seconds to {target:g} %": number(seconds.median() if seconds.notna().all() else None, 0),
             }
         )
-    return pd.DataFrame(rows)
+    result = pd.DataFrame(rows)
+    result.attrs["note"] = (
+        "Images/s and seconds are those of the machine that each run had, which may have done other work at the same "
+        "time: benchmarks/ compares speed."
+    )
+    return result
 
 
 def first_below(curves: dict[str, list[Any]], target: float) -> tuple[float | None, float | None]:

@@ -16,6 +16,11 @@ from configs.registry import METHODS
 
 CORRUPTIONS = "test.corrupted."
 MEMORY = "peak memory, MiB"
+DETAILS = (
+    "Means over replicates; of corrupted test images also the lowest and the highest replicate. The first trial has "
+    "the method's defaults where they lie in the ranges of its search. Seconds, memory and size are medians of the "
+    "runs. Seconds are those of a machine that may have done other work at the same time: benchmarks/ compares speed."
+)
 
 
 def verdict_table(settings: Sequence[tuple[str, Sequence[Compared]]], rows: Sequence[Overall]) -> pd.DataFrame:
@@ -75,8 +80,7 @@ def named(method: str, found: SuiteRuns) -> str:
 
 
 def details_table(rows: Sequence[Compared], found: SuiteRuns, trials: pd.DataFrame) -> pd.DataFrame:
-    """Beside the error: what the searches found, robustness to corrupted images, time, memory, packed size. Means over
-    replicates; seconds, memory and size are medians of the runs."""
+    """Beside the error: what the searches found, robustness to corrupted images, time, memory, packed size."""
     best = best_found(trials)
     first = best[best["trial"] == 1].set_index("method")["error"].to_dict()
     last = best.groupby("method")["error"].last().to_dict()
@@ -91,23 +95,25 @@ def details_table(rows: Sequence[Compared], found: SuiteRuns, trials: pd.DataFra
 
     result = []
     for row in rows:
-        method, searched = row.method, row.method in last
+        method, searched = row.method, row.method in near
         result.append(
             {
                 "method": method,
-                "validation error, defaults": number(first.get(method)),
+                "validation error, first trial": number(first.get(method)),
                 "best of the search": number(last.get(method)),
                 "trials within 1 point of it": f"{near[method]:.0%}" if searched else "",
                 "failed trials": str(lost.get(method, 0)) if searched else "",
                 "accuracy / real's": number(accuracy_share(found, method), 3),
-                **{f"test error, {name}, %": number(_mean(found.values(method, CORRUPTIONS + name))) for name in names},
+                **{f"test error, {name}, %": _with_range(found.values(method, CORRUPTIONS + name)) for name in names},
                 "seconds a run": number(median(method, "cost.elapsed_seconds"), 0),
                 MEMORY: number(median(method, "cost.peak_memory", 2**20), 0),
                 "packed, KiB": number(median(method, "packed.bytes", 2**10), 1),
             }
         )
     table = pd.DataFrame(result)
-    return table.drop(columns=[MEMORY] if (table[MEMORY] == "").all() else [])  # as in records before schema 2
+    table = table.drop(columns=[MEMORY] if (table[MEMORY] == "").all() else [])  # as in records before schema 2
+    table.attrs["note"] = DETAILS
+    return table
 
 
 def state_table(suites: Sequence[SuiteRuns]) -> pd.DataFrame:
@@ -140,5 +146,9 @@ def state(found: SuiteRuns) -> str:
     )
 
 
-def _mean(values: np.ndarray) -> float:
-    return float(values.mean()) if len(values) else math.nan
+def _with_range(values: np.ndarray) -> str:
+    """`49.5 (10.5 to 77.4)`: the mean, the lowest and the highest."""
+    if not len(values):
+        return ""
+    lowest, mean, highest = (number(value, 1) for value in (values.min(), values.mean(), values.max()))
+    return f"{mean} ({lowest} to {highest})"

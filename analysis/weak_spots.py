@@ -18,9 +18,9 @@ SPACES = ROOT / "sweeps" / "spaces"
 @dataclass(frozen=True)
 class Tuning:
     """Of the searches of all replicates, means over them of validation errors in %: of the `first` trial, which has the
-    method's defaults, NaN where one failed, of the `median` and of the `best`; `near`, the share of trials within 1
-    point of the best; `failed` and `trials`, their numbers. `edges`: `lr=0.0998 of [0.0001, 0.1]` for every search
-    whose best trial has a setting at an edge of its range."""
+    method's defaults where they lie in the ranges, NaN where one failed, of the `median` and of the `best`; `near`, the
+    share of trials within 1 point of the best; `failed` and `trials`, their numbers. `edges`: `lr=0.0998 of [0.0001,
+    0.1]` for every search whose best trial has a setting at an edge of its range."""
 
     trials: int
     failed: int
@@ -99,7 +99,7 @@ class Seeds:
 
 
 def seeds(found: SuiteRuns, method: str) -> Seeds:
-    groups = found.of(method).groupby("replicate")["test.error"]
+    groups = found.of(method).groupby("replicate")["deployed"]
     variances = groups.var(ddof=1).dropna()
     means = groups.mean()
     within = math.sqrt(variances.mean()) if len(variances) else math.nan

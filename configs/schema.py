@@ -106,7 +106,10 @@ def resolve(config: DictConfig) -> RunConfig:
     if processes == 1:  # then it says nothing, and is no part of the run's identity
         run.batch_norm = "per_process"
     if hasattr(run.dataset, "path"):  # part of the run's identity, however it was written
-        run.dataset.path = str(Path(run.dataset.path).expanduser().resolve())
+        try:
+            run.dataset.path = str(Path(run.dataset.path).expanduser().resolve())
+        except RuntimeError as error:  # `~nobody`
+            raise UserError(f"dataset.path={run.dataset.path}: {error}") from error
     return run
 
 
@@ -124,7 +127,7 @@ def _deciding(config: Any) -> Iterator[tuple[Field, Any]]:
 
 def first_difference(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> str | None:
     """The name of a setting that both identities have, with different values; None where they agree."""
-    for name in old.keys() & new.keys():
+    for name in (name for name in old if name in new):
         if isinstance(old[name], dict) and isinstance(new[name], dict):
             if found := first_difference(old[name], new[name], f"{prefix}{name}."):
                 return found

@@ -2,31 +2,29 @@
 
 import math
 
-from scipy import optimize, stats
+import numpy as np
+from scipy import stats
 
 LEVEL = 0.05  # of all comparisons together
 POWER = 0.8
-
-
-def power_of(difference: float, replicates: int, comparisons: int) -> float:
-    """Chance that a t test finds a true `difference`, in units of the spread σ of a method's values over replicates.
-
-    Two methods with R independent, normal values each and the same σ: T = D √(R/2) / s with the pooled s has
-    ν = 2 (R − 1) degrees of freedom and, for a true difference δ, noncentrality δ/σ √(R/2). It is found where |T|
-    exceeds t of level α/c, two-sided: Bonferroni's bound for `comparisons` c with one control, which simultaneous
-    intervals of Dunnett's kind and Holm's correction stay within."""
-    degrees = 2 * (replicates - 1)
-    critical = stats.t.ppf(1 - LEVEL / (2 * comparisons), degrees)
-    # T² has the noncentral F distribution; scipy's noncentral t has no lower tail far out
-    return float(1 - stats.ncf.cdf(critical**2, 1, degrees, difference**2 * replicates / 2))
+DRAWS = 100_000
 
 
 def detectable(replicates: int, comparisons: int) -> float:
-    """The difference in units of σ that is found with power 0.8: `power_of(d, …) = 0.8`. Infinite for one replicate,
-    which has no spread to go by."""
+    """The true difference, in units of the spread σ of a method's values over replicates, that is found with power 0.8
+    or more, where `comparisons` c methods are compared with one control. Infinite for one replicate, which has no
+    spread to go by.
+
+    Two methods with R independent, normal values each and the same σ: Welch's test finds a true difference δ where
+    δ + D > t e. D is the error of the difference of means, e its standard error with ν degrees of freedom, and t of ν
+    has level α/c, two-sided: Bonferroni's bound. So δ is the 80 % quantile of t e − D, here of simulated values. The
+    intervals of the verdict are narrower than Bonferroni's: with R = 3 and c = 10 they find a δ smaller by a fifth."""
     if replicates < 2:
         return math.inf
-    high = 1.0
-    while power_of(high, replicates, comparisons) < POWER:
-        high *= 2
-    return float(optimize.brentq(lambda d: power_of(d, replicates, comparisons) - POWER, 0, high))
+    generator = np.random.default_rng(0)
+    means = generator.standard_normal((2, DRAWS)) / math.sqrt(replicates)
+    variances = generator.chisquare(replicates - 1, (2, DRAWS)) / (replicates - 1) / replicates
+    squared = variances.sum(axis=0)
+    degrees = (replicates - 1) * squared**2 / (variances**2).sum(axis=0)
+    limit = stats.t.ppf(1 - LEVEL / (2 * comparisons), degrees) * np.sqrt(squared)
+    return float(np.quantile(limit - (means[0] - means[1]), POWER))

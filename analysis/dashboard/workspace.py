@@ -10,7 +10,7 @@ from wandb_workspaces.workspaces import RunsetSettings, Section, SectionLayoutSe
 from analysis.dashboard import BANDS
 
 NAME = "Methods compared"
-GROUPS = ("dataset.name", "net.name", "net.width", "epochs", "method.name")
+GROUPS = ("dataset.name", "net.name", "net.width", "net.depth", "epochs", "method.name")
 MOST = 100  # groups in a panel; W&B's default shows ten
 COLUMNS = 3
 
@@ -19,10 +19,12 @@ def workspace(entity: str, project: str, dataset: str | None = None, bands: str 
     """The view: runs of one data set, net, number of epochs and method are one line or bar, with a band over them, the
     seeds or replicates.
 
-    Runs on a part of the training set (`limit_train`) are left out, as they are in the tables: they belong to studies
-    of hyperparameters, where not only the seed differs. dataset: shows only its runs. bands: a key of BANDS."""
+    Runs on a part of the training set (`limit_train`), and those without a test, are left out, as they are in the
+    tables: they belong to studies of hyperparameters, where not only the seed differs. W&B computes no simultaneous
+    intervals, profiles or searches: those are in the page and the figures. dataset: shows only its runs. bands: a key
+    of BANDS."""
     # as W&B's own filters are stored: `value` after the first part of a name, and a list also of one value
-    filters = [expr.Config("limit_train.value").isin([0])]
+    filters = [expr.Config("limit_train.value").isin([0]), expr.Summary("test.error") >= 0]
     filters += [expr.Config("dataset.value.name").isin([dataset])] if dataset else []
     return Workspace(
         entity=entity,

@@ -30,7 +30,12 @@ def _verdict(content: Content, settings: Sequence[Setting]) -> str:
     control, count = f"<code>{escape(content.control)}</code>", len(settings)
     titles = "; ".join(f"<strong>{escape(_name(s))}</strong> ({escape(s.title)})" for s in settings)
     found = {word: _methods_with(settings, word) for word in ("better", "worse")}
-    parts = [f"<p>Complete: {titles}. A method competes with weights and activations of ±1.</p>", '<ul class="answer">']
+    line = content.methods.get(content.control, "")
+    parts = [
+        f"<p>Complete: {titles}. A method competes with weights and activations of ±1, and is compared with {control}"
+        f"{f' ({escape(line)})' if line else ''}.</p>",
+        '<ul class="answer">',
+    ]
     for word, methods in found.items():
         said = (
             "; ".join(f"<strong>{escape(key)}</strong> {_where(places, count)}" for key, places in methods)
@@ -40,7 +45,11 @@ def _verdict(content: Content, settings: Sequence[Setting]) -> str:
     decided = {key for methods in found.values() for key, _ in methods}
     if rest := sorted({c.key for s in settings for c in s.cells if c.word and not sense(c)} - decided):
         parts.append(f"<li>Not distinguishable from {control} in any: {escape(', '.join(rest))}.</li>")
-    parts.append(f"</ul>{_matrix(content, settings)}{_overall(content)}{_unfinished(content)}")
+    parts.append("</ul>")
+    if conditions := sorted({condition(c) for s in settings for c in s.cells if sense(c) and condition(c)}):
+        said = " or ".join(f"“{escape(text)}”" for text in conditions)
+        parts.append(f"<p>{said}: another test set of the same size could show no difference.</p>")
+    parts.append(f"{_matrix(content, settings)}{_overall(content)}{_unfinished(content)}")
     return "".join(parts)
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 
 from analysis.page.svg import px, slug
-from analysis.plotting import marker
+from analysis.plotting import Marker, marker
 
 RADIUS = 3.8
 
@@ -24,16 +24,11 @@ def marks(methods: Iterable[str]) -> str:
     )
 
 
-def outline(sign: str, r: float = RADIUS) -> str:
+def outline(sign: Marker, r: float = RADIUS) -> str:
     """Path data of a Matplotlib marker around (0, 0), about as large as a circle of radius r."""
     if sign == "o":
         return f"M{px(-r)} 0a{px(r)} {px(r)} 0 1 0 {px(2 * r)} 0a{px(r)} {px(r)} 0 1 0 {px(-2 * r)} 0Z"
-    if sign in CORNERS:
-        corners = CORNERS[sign]
-    else:
-        sides, turn = {"p": (5, 0.0), "h": (6, 0.0), "8": (8, math.pi / 8)}[sign]
-        corners = [_at(turn + 2 * math.pi * k / sides) for k in range(sides)]
-    return "M" + "L".join(f"{px(r * a)} {px(r * b)}" for a, b in corners) + "Z"
+    return "M" + "L".join(f"{px(r * a)} {px(r * b)}" for a, b in CORNERS[sign]) + "Z"
 
 
 def _at(angle: float, length: float = 1.1) -> tuple[float, float]:
@@ -43,7 +38,7 @@ def _at(angle: float, length: float = 1.1) -> tuple[float, float]:
 
 PLUS = [(-0.4, -1.1), (0.4, -1.1), (0.4, -0.4), (1.1, -0.4), (1.1, 0.4), (0.4, 0.4)]
 PLUS = [*PLUS, *((-a, -b) for a, b in PLUS)]
-CORNERS: dict[str, list[tuple[float, float]]] = {
+CORNERS: dict[Marker, list[tuple[float, float]]] = {
     "s": [(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)],
     "D": [(0, -1.25), (1.25, 0), (0, 1.25), (-1.25, 0)],
     "d": [(0, -1.3), (0.8, 0), (0, 1.3), (-0.8, 0)],
@@ -54,4 +49,8 @@ CORNERS: dict[str, list[tuple[float, float]]] = {
     "P": PLUS,
     "X": [((a - b) * math.sqrt(0.5), (a + b) * math.sqrt(0.5)) for a, b in PLUS],
     "*": [_at(math.pi * k / 5, 1.4 if k % 2 == 0 else 0.6) for k in range(10)],
+    "p": [_at(2 * math.pi * k / 5) for k in range(5)],
+    "h": [_at(2 * math.pi * k / 6) for k in range(6)],
+    "8": [_at(math.pi / 8 + 2 * math.pi * k / 8) for k in range(8)],
+    (4, 1, 0): [_at(math.pi * k / 4, 1.5 if k % 2 == 0 else 0.55) for k in range(8)],
 }

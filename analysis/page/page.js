@@ -90,10 +90,11 @@ function pairs(config) {
   return element("p", { class: "pairs" }, ...(items.length ? items : ["as each run's own settings say"]));
 }
 
-function tableOf(head, lines) {
+function tableOf(name, head, lines) {
   const top = element("tr", {}, ...head.map((text) => element("th", { scope: "col" }, text)));
   const list = lines.map((line) => element("tr", {}, ...line.map((content) => element("td", {}, content))));
-  return element("div", { class: "scroll" }, element("table", {}, element("thead", {}, top), element("tbody", {}, ...list)));
+  const table = element("table", {}, element("thead", {}, top), element("tbody", {}, ...list));
+  return element("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": name }, table);
 }
 
 function runsTable(cell) {
@@ -106,7 +107,7 @@ function runsTable(cell) {
       return [number === null ? "–" : String(number), String(seed), error.toFixed(2), link, own, copy];
     }),
   );
-  return tableOf(["Replicate", "Seed", "Test error, %", "Record", "Its own settings", "Command"], lines);
+  return tableOf("Records", ["Replicate", "Seed", "Test error, %", "Record", "Its own settings", "Command"], lines);
 }
 
 const commandOf = (cell, words, seed) => [cell.words, words, `seed=${seed}`].filter(Boolean).join(" ");
@@ -122,13 +123,13 @@ function fillCommand(row) {
 function publishedTable(cell) {
   const tables = data.sources[cell.method] || [];
   const dataset = data.settings[cell.setting].dataset;
-  const found = data.published.filter((row) => tables.includes(row[0]) && row[1].replace(" (binarized)", "") === dataset);
+  const found = data.published.filter((row) => tables.includes(row[0]) && row[1].replace(/ \(.*/, "") === dataset);
   if (!found.length) return null;
   const lines = found.map(([, name, method, error, spread, binary, net, epochs, source]) => {
     const value = error.toFixed(2) + (spread ? ` ± ${spread.toFixed(2)}` : "");
     return [method, name, value, binary, net, epochs, source];
   });
-  return tableOf(["Method", "Data set", "Test error, %", "±1 activations", "Net", "Epochs", "Source"], lines);
+  return tableOf("Published figures", ["Method", "Data set", "Test error, %", "±1 activations", "Net", "Epochs", "Source"], lines);
 }
 
 // Copying: the clipboard where the browser allows it, else the old way.
@@ -139,6 +140,7 @@ function copyButton(text, label) {
 }
 
 async function copy(text, button) {
+  let copied = true;
   try {
     await navigator.clipboard.writeText(text);
   } catch {
@@ -146,12 +148,12 @@ async function copy(text, button) {
     area.value = text;
     document.body.append(area);
     area.select();
-    document.execCommand("copy");
+    copied = document.execCommand("copy");
     area.remove();
     button.focus();
   }
-  button.textContent = "Copied";
-  document.getElementById("said").textContent = "Command copied";
+  button.textContent = copied ? "Copied" : "Failed";
+  document.getElementById("said").textContent = copied ? "Command copied" : "The browser does not allow to copy";
   setTimeout(() => (button.textContent = "Copy"), 2000);
 }
 
@@ -184,6 +186,14 @@ filters.addEventListener("reset", () => setTimeout(filter));
 filters.addEventListener("submit", (event) => event.preventDefault());
 for (const part of document.querySelectorAll("#filters, .chips")) part.hidden = false;
 filter();
+
+// A link to a chart opens it.
+function openTarget() {
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (target && target.tagName === "DETAILS") target.open = true;
+}
+addEventListener("hashchange", openTarget);
+openTarget();
 
 // In print every chart is shown.
 let closed = [];

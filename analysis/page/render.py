@@ -69,12 +69,12 @@ def charts(content: Content) -> str:
         for key in keys
     )
     head = f'<div class="chips" role="group" aria-label="Methods to point out in the charts" hidden>{chips}</div>'
-    return head + "".join(_setting(i, setting, content.control) for i, setting in enumerate(content.settings))
+    return head + "".join(_setting(setting, content.control) for setting in content.settings)
 
 
-def _setting(number: int, setting: Setting, control: str) -> str:
+def _setting(setting: Setting, control: str) -> str:
     """One setting: differences where it is complete, else errors; curves, flips, searches where there are any."""
-    name = f"s{number}"
+    name = "chart-" + re.sub("[^a-z0-9_]+", "-", (setting.suite or setting.title).lower().replace("×", "x"))
     tested = sorted((c for c in setting.cells if c.difference), key=lambda c: c.difference.value if c.difference else 0)
     shown = []
     if tested:  # the table has the errors themselves

@@ -54,7 +54,7 @@ def _controls(content: Content) -> str:
         f'<label>Setting <select name="setting"><option value="">all</option>{settings}</select></label>'
         f'<label>Method <select name="method"><option value="">all</option>{methods}</select></label>'
         '<label class="check"><input type="checkbox" name="binary"> only ±1 weights and activations</label>'
-        '<button type="reset">Clear</button><output id="shown" role="status"></output></form>'
+        '<button type="reset">Clear</button></form><p class="controls"><output id="shown" role="status"></output></p>'
         '<p id="said" class="hidden" role="status"></p>'
     )
 

@@ -1,6 +1,7 @@
 """Methods over settings: definitions restated value by value, and what the bootstrap gives."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -102,3 +103,27 @@ def test_the_control_itself_and_a_single_replicate():
     single = interquartile_mean({"a": np.array([1.5])}, CONTROL)
     assert single.value == pytest.approx(0.5)
     assert np.isnan([single.low, single.high]).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("replicates", "settings", "mean", "probability"), [(6, 2, 0.91, 0.91), (6, 4, 0.92, 0.93), (3, 2, 0.87, 0.57)]
+)
+def test_how_often_the_intervals_hold_the_truth(replicates, settings, mean, probability):
+    """As RULES.md says it. Normal values; the true interquartile mean is that of a very large sample."""
+    generator = np.random.default_rng(0)
+    ratios, spread, control_spread = np.array([1.1, 1.3, 1.0, 1.2])[:settings], 0.1, 0.06
+
+    def drawn(n):
+        control = {str(i): 1 + control_spread * generator.standard_normal(n) for i in range(settings)}
+        return {str(i): m + spread * generator.standard_normal(n) for i, m in enumerate(ratios)}, control
+
+    own, _ = drawn(400_000)
+    true_mean = stats.trim_mean(np.concatenate(list(own.values())), 0.25)
+    true_probability = stats.norm.cdf((1 - ratios) / math.hypot(spread, control_spread)).mean()
+    held = np.zeros(2)
+    for _ in range(400):
+        own, control = drawn(replicates)
+        found = interquartile_mean(own, control), probability_of_improvement(own, control)
+        held += [e.low <= true <= e.high for e, true in zip(found, (true_mean, true_probability), strict=True)]
+    assert held / 400 == pytest.approx([mean, probability], abs=0.045)

@@ -64,3 +64,16 @@ def test_a_suite_is_one_cell_whose_values_are_those_of_its_replicates():
     assert (cell["n"], cell["mean"], cell["settings"], cell["failed"]) == (2, 4.5, 2, 1)
     assert cell["sd"] == pytest.approx(math.sqrt(4.5))  # of 3 and 6
     assert len(cell["runs"]) == 4
+
+
+def test_runs_of_other_epochs_have_a_cell_beside_the_suites():
+    suite = [run("ste", r * 1000 + 1, 2.0 + r, replicate=r, setting="suite") for r in (1, 2)]
+    long = [run("ste", s, 1.0, epochs=40, setting="long") for s in range(3)]
+    longer = [run("ste", 0, 0.5, epochs=80, setting="longer")]
+    like_the_suite = [run("ste", 0, 0.1, setting="lucky")]
+    cells = cells_of(pd.DataFrame([*like_the_suite, *long, *longer, *suite]))
+    assert cells[["key", "family", "epochs", "n", "mean", "settings"]].to_numpy().tolist() == [
+        ["ste", "ste", 3, 2, 3.5, 4],
+        ["ste, 40 epochs", "ste", 40, 3, 1.0, 1],
+        ["ste, 80 epochs", "ste", 80, 1, 0.5, 1],
+    ]

@@ -8,15 +8,15 @@ from scipy import stats
 
 from analysis.control import Difference, critical_score, differences, score, t_of, welch
 
-METHODS = 8
+METHODS = 11  # the control and ten others, as the suites have them
 SPREADS = {  # standard deviations over replicates, the control's first
     "equal": np.ones(METHODS),
-    "noisy control": np.array([3.0, *7 * [1.0]]),
-    "steady control": np.array([0.3, *7 * [1.0]]),
-    "graded": np.geomspace(0.3, 3, METHODS)[[3, 0, 1, 2, 4, 5, 6, 7]],
-    "as first seen": np.array([0.15, 0.07, 0.25, 0.5, 0.3, 0.08, 0.4, 1.2]),
+    "noisy control": np.array([3.0, *10 * [1.0]]),
+    "steady control": np.array([0.3, *10 * [1.0]]),
+    "graded": np.geomspace(0.3, 3, METHODS)[[4, 0, 1, 2, 3, 5, 6, 7, 8, 9, 10]],
+    "as on mnist": np.array([0.11, 0.17, 0.29, 0.1, 0.07, 0.28, 0.17, 0.3, 0.3, 0.28, 0.37]),
 }
-MEANS = {"none": np.zeros(METHODS), "some": np.array([0.0, 0.0, 0.0, -2.0, 1.0, 0.5, 0.0, 4.0])}
+MEANS = {"none": np.zeros(METHODS), "some": np.array([0.0, 0.0, 0.0, -2.0, 1.0, 0.5, 0.0, 4.0, 0.0, 0.3, 0.0])}
 
 
 def test_the_parts_by_hand():
@@ -131,8 +131,8 @@ def simulated(spread, means, replicates, data_sets, draws, seed=0):
 @pytest.mark.parametrize("replicates", [3, 6])
 @pytest.mark.parametrize("means", MEANS.values(), ids=MEANS)
 def test_all_intervals_together_hold_the_truth_with_95_percent(replicates, means):
-    held, false = simulated(SPREADS["as first seen"], means, replicates, data_sets=2000, draws=300)
-    assert held == pytest.approx(0.95, abs=0.015)
+    held, false = simulated(SPREADS["as on mnist"], means, replicates, data_sets=2000, draws=300)
+    assert 0.935 <= held <= 0.972  # somewhat too wide with three replicates
     assert false <= 0.065
 
 

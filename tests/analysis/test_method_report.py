@@ -49,7 +49,7 @@ def test_a_first_trial_that_failed_is_not_averaged_away(folders):
     found = tuning(folders.results / "trials", "quick", "bop", folders.root / "spaces")
     assert math.isnan(found.first)
     assert found.best == 4.5
-    assert "unknown with the defaults" in report_in(folders)
+    assert "unknown in the first trial" in report_in(folders)
 
 
 def test_without_a_search_there_is_no_tuning(folders):

@@ -82,6 +82,14 @@ def test_the_table_tells_failed_runs_from_values_that_there_are_not(folder):
     assert "suite_quick_perturbed" not in tables(gather(folder.results, folder.configs))
 
 
+def test_a_replicate_without_an_error_of_its_own_does_not_count(folder):
+    path = folder.results / "perturbed/quick/bop/r1.csv"
+    path.write_text(path.read_text().replace("0,complete,4.0,0.1,", "0,failed,,0.1,", 1))
+    (suite,) = load_suites(folder.configs)
+    rows = perturbed_table(load_perturbed(folder.results / "perturbed", suite)).set_index(["method", "setting"])
+    assert rows.loc[("bop", "lr")].tolist() == ["0.1, 0.2", "+0.50 (n = 1)", "+2.50 (n = 1)"]
+
+
 def test_the_figure_names_the_setting_that_matters_most(table):
     figure = perturbed_figure([("MNIST", table), ("digits", table)])
     assert figure is not None

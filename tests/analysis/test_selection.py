@@ -8,16 +8,16 @@ import pandas as pd
 import pytest
 
 from analysis.experiments import experiment_settings
-from analysis.selection import RESULTS, epochs_of, load_failed, load_runs, main_setting, of_experiment, where
+from analysis.selection import epochs_of, load_failed, load_runs, main_setting, of_experiment, where
 from results.record import load
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(committed, tmp_path):
     """Three committed records: two seeds of `ste`, one of `bop`."""
     for method, seed in (("ste", 1), ("ste", 2), ("bop", 1)):
         (tmp_path / method).mkdir(exist_ok=True)
-        shutil.copy(min((RESULTS / "runs" / method).glob(f"digits-mlp-s{seed}-*.json")), tmp_path / method)
+        shutil.copy(min((committed / "results/runs" / method).glob(f"digits-mlp-s{seed}-*.json")), tmp_path / method)
     return tmp_path
 
 

@@ -54,7 +54,7 @@ def test_the_error_is_that_of_the_packed_net_where_there_is_one(folders):
     assert found_in(folders).values("ste").tolist() == pytest.approx([(9.0 + 3.2) / 2, 2.2, 2.6])
 
 
-@pytest.mark.parametrize("number", range(12))
+@pytest.mark.parametrize("number", [0, 7, 11])
 def test_a_missing_run_keeps_a_suite_from_being_published(folders, number):
     make_runs(folders, "quick", {"ste": STE, "bop": BOP})
     folders.runs()[number].unlink()
@@ -63,8 +63,9 @@ def test_a_missing_run_keeps_a_suite_from_being_published(folders, number):
     assert state(found).startswith("not complete: 11 of 12 runs; without ")
     assert material.complete == []
     assert material.runs.empty  # its runs are in no table
-    assert set(analysis.rebuild.tables(material)["suites"]["state"]) == {state(found)}
-    assert not any(name.startswith(("suite_", "ranking_", "overall")) for name in analysis.rebuild.tables(material))
+    made = analysis.rebuild.tables(material)
+    assert set(made["suites"]["state"]) == {state(found)}
+    assert not any(name.startswith(("suite_", "ranking_", "overall")) for name in made)
 
 
 def test_a_search_that_has_not_ended_keeps_a_suite_from_being_published(folders):

@@ -7,7 +7,6 @@ import pytest
 
 from analysis.cells import cells_of, compared
 from analysis.formats import latex, markdown
-from analysis.material import gather
 from analysis.published import SOURCES, published_errors
 from analysis.selection import RESULTS
 from analysis.tables import costs, error_table, first_below, overview, ranking
@@ -132,10 +131,10 @@ def test_every_published_error_is_in_a_table():
     assert kept["error"].tolist() == pytest.approx(expected)
 
 
-def test_the_note_on_the_slides_net_holds():
-    cells = gather(RESULTS).cells
+def test_the_note_on_the_slides_net_holds(committed_material):
+    cells = committed_material.cells
     on_it = cells[(cells["net"] == "bernoulli_cnn width 8, pixels ±1, crop 24") & (cells["epochs"] == 40)]
-    errors = on_it.set_index("key")["mean"]
+    errors = on_it.set_index("family")["mean"]
     assert errors["ste"] < errors["bernoulli"]
     assert "the reverse of the slides'" in error_table(cells, PUBLISHED, "bernoulli").attrs["note"]
     assert "note" not in error_table(cells, PUBLISHED, "bop").attrs

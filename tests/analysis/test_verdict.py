@@ -113,18 +113,18 @@ def test_all_settings_at_a_glance(material):
 def test_details_beside_the_error(material):
     table = tables(material)["suite_quick_details"].set_index("method")
     assert table.loc["ste"].to_dict() == {
-        "validation error, defaults": "",  # the defaults failed in one replicate
+        "validation error, first trial": "",  # it failed in one replicate
         "best of the search": "3.17",
         "trials within 1 point of it": "83%",  # all of two searches, and one of two trials
         "failed trials": "1",
         "accuracy / real's": f"{97 / 99:.3f}",
-        "test error, noise, %": "5.00",
-        "test error, blur, %": "4.00",
+        "test error, noise, %": "5.0 (4.9 to 5.1)",
+        "test error, blur, %": "4.0 (3.9 to 4.1)",
         "seconds a run": "22",  # of 21 and 22, three times
         "peak memory, MiB": "1024",
         "packed, KiB": "",
     }
-    assert table.loc["bop", ["validation error, defaults", "best of the search"]].tolist() == ["7.00", "7.00"]
+    assert table.loc["bop", ["validation error, first trial", "best of the search"]].tolist() == ["7.00", "7.00"]
     assert table.loc["real", ["best of the search", "trials within 1 point of it"]].tolist() == ["", ""]
 
 

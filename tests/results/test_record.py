@@ -28,7 +28,7 @@ def test_what_is_saved_is_read_back(tmp_path):
         curves={"loss": [0.5, 0.25], "flips": [1, 2]},
         diagnostics={"0": {"agreement": [0.5, 0.125]}},
         test={"error": 1.5},
-        config={"method": {"name": "Bop – τ"}},
+        config={"method": {"name": "Bop – τ"}, "dataset": {"path": '/data/[my  \u3000"own"\\]/x [ 1,  2 ]'}},
     )
     save(record, tmp_path / "new/folder/record.json")
     assert load(tmp_path / "new/folder/record.json") == record
@@ -119,9 +119,13 @@ def test_a_value_of_many_digits_is_found_again(configure):
     assert load(run.record_path).config["method"]["lr"] == 0.012345678901234
 
 
-@pytest.mark.parametrize("part", ["config", "curves", "diagnostics", "validation"])
-def test_a_record_with_a_part_of_another_kind_is_refused(tmp_path, part):
+@pytest.mark.parametrize(
+    ("part", "value", "reason"),
+    [(part, None, "no mapping") for part in ("config", "curves", "diagnostics", "validation")]
+    + [(part, "x", "neither a mapping nor empty") for part in ("test", "packed")],
+)
+def test_a_record_with_a_part_of_another_kind_is_refused(tmp_path, part, value, reason):
     save(a_record(), path := tmp_path / "r.json")
-    path.write_text(json.dumps(json.loads(path.read_text()) | {part: None}))
-    with pytest.raises(UserError, match=rf"^{path} is not a readable record: its {part} is no mapping; remove it"):
+    path.write_text(json.dumps(json.loads(path.read_text()) | {part: value}))
+    with pytest.raises(UserError, match=rf"^{path} is not a readable record: its {part} is {reason}; remove it"):
         load(path)

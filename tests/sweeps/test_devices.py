@@ -5,7 +5,8 @@ import os
 import pytest
 
 from sweeps.devices import VISIBLE, own_gpu
-from tests.sweeps.tools import hold, kill, start, wait_for
+from tests.sweeps.holder import start_holder
+from tests.sweeps.tools import kill, wait_for
 
 
 @pytest.fixture
@@ -16,7 +17,7 @@ def three(monkeypatch):
 
 @pytest.mark.slow
 def test_each_process_has_the_first_free_gpu(three, tmp_path):
-    process = start(hold, tmp_path / "0", tmp_path / "held")
+    process = start_holder(tmp_path / "0", tmp_path / "held")
     wait_for((tmp_path / "held").exists, process)
     with own_gpu("auto", tmp_path):
         assert os.environ[VISIBLE] == "1"
@@ -28,12 +29,12 @@ def test_each_process_has_the_first_free_gpu(three, tmp_path):
 
 def test_of_gpus_that_were_given_one_is_taken(three, tmp_path, monkeypatch):
     monkeypatch.setenv(VISIBLE, "GPU-5a,2, GPU-7c")
-    processes = [start(hold, tmp_path / name, tmp_path / f"held{name}") for name in ("GPU-5a", "2")]
+    processes = [start_holder(tmp_path / name, tmp_path / f"held{name}") for name in ("GPU-5a", "2")]
     for name, process in zip(("GPU-5a", "2"), processes, strict=True):
         wait_for((tmp_path / f"held{name}").exists, process)
     with own_gpu("auto", tmp_path):
         assert os.environ[VISIBLE] == "GPU-7c"
-        processes.append(start(hold, tmp_path / "GPU-7c", tmp_path / "never"))
+        processes.append(start_holder(tmp_path / "GPU-7c", tmp_path / "never"))
     assert os.environ[VISIBLE] == "GPU-5a,2, GPU-7c"
     wait_for((tmp_path / "never").exists, processes[2])  # only once it was given back
     with own_gpu("auto", tmp_path):  # all are held: shared

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 import run
 import sweeps.code
 import sweeps.space
+from analysis.page.from_records import content_of
 from analysis.rebuild import gather
 from analysis.rebuild import tables as tables_of
 from configs.replicates import replicate_of, run_seeds, trial_seed
@@ -104,20 +105,22 @@ def test_no_two_replicates_share_a_seed():
         assert replicate_of({"split_seed": split_seed, "seed": seed}) is None
 
 
-def test_every_method_is_tuned_and_run_and_the_second_time_nothing_is_done(settings, call, tmp_path):
+@pytest.mark.parametrize("methods", [["real", "ste", "bop"], pytest.param(list(METHODS), marks=pytest.mark.slow)])
+def test_every_method_is_tuned_and_run_and_the_second_time_nothing_is_done(methods, settings, call, tmp_path):
+    settings = [*settings, f"methods=[{','.join(methods)}]"]
     outcome = call(suite, *settings)
     assert outcome.status == 0, outcome.err
     tuned, runs = tmp_path / "tuned/digits", records_in(tmp_path / "runs")
     files = sorted(path.relative_to(tuned) for path in tuned.rglob("*.yaml"))
-    assert files == sorted(Path(name, "r1.yaml") for name in METHODS)
+    assert files == sorted(Path(name, "r1.yaml") for name in methods)
     seeds = sorted((record.config["method"]["name"], record.config["seed"]) for record in runs.values())
-    assert seeds == sorted((name, seed) for name in METHODS for seed in (1001, 1002))
+    assert seeds == sorted((name, seed) for name in methods for seed in (1001, 1002))
     assert all(record.test for record in runs.values())
     trials = records_in(tmp_path / "outputs/sweeps")
     assert {record.config["seed"] for record in trials.values()} == {1000}
     assert {record.config["split_seed"] for record in [*trials.values(), *runs.values()]} == {1}
-    assert len(trials) == 2 * len(METHODS)
-    for name in METHODS:
+    assert len(trials) == 2 * len(methods)
+    for name in methods:
         assert re.search(rf"^  {name} +0/2 +0/2 +4 to do", outcome.out, re.M)
         assert re.search(rf"^  {name} +2/2 +2/2 +done$", outcome.out, re.M)
 
@@ -125,7 +128,7 @@ def test_every_method_is_tuned_and_run_and_the_second_time_nothing_is_done(setti
     again = call(suite, *settings)
     assert again.status == 0
     assert again.err == ""
-    assert len(re.findall(r" done$", again.out, re.M)) == len(METHODS)
+    assert len(re.findall(r" done$", again.out, re.M)) == len(methods)
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert records_in(tmp_path / "runs").keys() == runs.keys()
 
@@ -218,6 +221,8 @@ def test_a_suite_of_ones_own_says_what_it_is_to_have_and_gets_tables(settings, c
     }
     assert found.values("bop").tolist() == [errors["bop", 1], errors["bop", 2]]
     assert "suite_mine" in tables_of(material)
+    (shown,) = [setting for setting in content_of(material).settings if setting.suite == "mine"]
+    assert sorted((cell.key, cell.count) for cell in shown.cells) == [("bop", 2), ("ste", 2)]
     assert len(material.trials["mine"]) == 2 * 2 * 2
 
 

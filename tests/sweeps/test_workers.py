@@ -10,7 +10,8 @@ from optuna.trial import TrialState
 
 from results.record import load
 from sweeps.workers import at_work, count_at_work, trials_of
-from tests.sweeps.tools import EPOCHS, LONG, held_by, hold, kill, records_in, start, wait_for, work
+from tests.sweeps.holder import start_holder
+from tests.sweeps.tools import EPOCHS, LONG, held_by, kill, records_in, start, wait_for, work
 from training.run import Run
 from training.train import train
 
@@ -150,7 +151,7 @@ def test_a_trial_that_is_held_is_left_alone(make, tmp_path):
     sweep = make("method=ste", "trials=1")
     sweep.open()
     trial = sweep.study.ask()
-    process = start(hold, sweep.queue.locks / str(trial.number), tmp_path / "held")
+    process = start_holder(sweep.queue.locks / str(trial.number), tmp_path / "held")
     wait_for((tmp_path / "held").exists, process)
     with sweep.queue.next() as found:
         assert found is None
@@ -163,7 +164,7 @@ def test_processes_at_work_are_counted_and_killed_ones_are_not(tmp_path):
     assert count_at_work(tmp_path / "none") == 0
     with at_work(tmp_path / "workers"):
         assert count_at_work(tmp_path / "workers") == 1
-        process = start(hold, tmp_path / "workers/other-1", tmp_path / "held")
+        process = start_holder(tmp_path / "workers/other-1", tmp_path / "held")
         wait_for((tmp_path / "held").exists, process)
         assert count_at_work(tmp_path / "workers") == 2
         kill(process)

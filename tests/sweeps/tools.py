@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from filelock import FileLock
 from optuna.trial import TrialState
 
 from results.record import Record, load
@@ -48,13 +47,6 @@ def start(target, *arguments) -> BaseProcess:
 def work(sweep: Sweep, output: Path) -> None:
     with output.open("a", buffering=1) as file, redirect_stdout(file):
         sweep.run()
-
-
-def hold(lock: Path, sign: Path) -> None:
-    """Takes a lock, makes the file `sign`, and waits to be killed."""
-    with FileLock(lock):
-        sign.touch()
-        signal.pause()
 
 
 def wait_for(condition, process: BaseProcess):

@@ -32,5 +32,11 @@ def test_early_stopping_ends_a_run_which_then_leaves_no_record(configure, capsys
     assert not run.record_path.exists()
     assert not run.failed_path.exists()
     assert "stopped after epoch 2 of 6 by a callback: no record is written\n" in capsys.readouterr().out
+
+
+def test_a_run_that_a_callback_stopped_is_trained_to_its_end_by_the_next_command(configure):
+    run = configure("epochs=6")
+    train(run, [EarlyStopping("val_error", patience=1, min_delta=1e9)])
+    assert not run.record_path.exists()
     train(run)
     assert load(run.record_path).curves["epoch"] == [1, 2, 3, 4, 5, 6]

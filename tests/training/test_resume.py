@@ -140,7 +140,12 @@ def test_a_run_that_broke_off_in_the_middle_ends_as_if_it_had_not(method, config
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
-@pytest.mark.parametrize("method", METHODS)
+ONE_A_FAMILY = ("ste", "bop2nd", "pbnet", "bernoulli")
+
+
+@pytest.mark.parametrize(
+    "method", [pytest.param(name, marks=() if name in ONE_A_FAMILY else pytest.mark.slow) for name in METHODS]
+)
 def test_killed_between_the_last_checkpoint_and_the_record(method, configure, assemble, tmp_path, capsys):
     run = configure(f"method={method}", "epochs=3")
     training = assemble(run)

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,7 @@ from analysis.dashboard.__main__ import main
 from analysis.dashboard.upload import record_metrics, select_records
 from analysis.experiments import flat
 from analysis.selection import RESULTS
-from results.record import Record, load, record_files
+from results.record import load, record_files
 from tests.offline import flatten, read_back
 
 STE = min((RESULTS / "runs" / "ste").glob("mnist-mlp-s1-*.json"))
@@ -19,14 +20,20 @@ pytestmark = pytest.mark.usefixtures("without_a_key")
 
 
 @pytest.fixture(scope="module")
-def records() -> list[Record]:
-    return select_records(RESULTS / "runs")
+def results(tmp_path_factory) -> Path:
+    """Committed records of three methods, seeds below 10."""
+    folder = tmp_path_factory.mktemp("some") / "results"
+    for method in ("ste", "bop", "pbop"):
+        (folder / "runs" / method).mkdir(parents=True)
+        for path in (RESULTS / "runs" / method).glob("*-s[0-9]-*.json"):
+            (folder / "runs" / method / path.name).symlink_to(path)
+    return folder
 
 
-def test_the_dry_run_of_an_upload_names_every_record(capsys):
-    assert main(["upload", "--dry-run"]) == 0
+def test_the_dry_run_of_an_upload_names_every_record(results, capsys):
+    assert main(["upload", "--dry-run", "--results", str(results)]) == 0
     *lines, last = capsys.readouterr().out.splitlines()
-    files = record_files(RESULTS / "runs")
+    files = record_files(results / "runs")
     assert [line.split()[0] for line in lines] == [path.stem for path in files]
     assert last == f"{len(files)} records would be sent to <your default entity>/binarized-benchmark"
     assert len({path.stem for path in files}) == len(files)  # the ids of W&B's runs
@@ -36,8 +43,9 @@ def test_the_dry_run_of_an_upload_names_every_record(capsys):
     assert f"validation.error {content['validation']['error']:g}, test.error {content['test']['error']:g}" in line
 
 
-def test_filters(records):
-    runs = RESULTS / "runs"
+def test_filters(results):
+    runs = results / "runs"
+    records = select_records(runs)
     ste = select_records(runs, methods=["ste"])
     assert {r.config["method"]["name"] for r in ste} == {"ste"}
     assert len(ste) == sum(r.config["method"]["name"] == "ste" for r in records)
@@ -54,15 +62,15 @@ def test_filters(records):
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["--method", "bob"], ["bob", "binaryconnect", "bop2nd"]),
+        (["--method", "bob"], ["bob", "pbop", "ste"]),
         (["--dataset", "imagenet"], ["imagenet", "cifar10", "mnist"]),
         (["--experiment", "mnist_mpl"], ["mnist_mpl", "did you mean mnist_mlp?"]),
         (["--files", "nothing*"], ["no record", "bop on mnist"]),
         (["--results", "/nowhere"], ["/nowhere/runs"]),
     ],
 )
-def test_bad_input_is_one_line_that_names_what_is_valid(arguments, named, capsys):
-    assert main(["upload", "--dry-run", *arguments]) == 2
+def test_bad_input_is_one_line_that_names_what_is_valid(arguments, named, results, capsys):
+    assert main(["upload", "--dry-run", "--results", str(results), *arguments]) == 2
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert all(word in err for word in named)

@@ -47,11 +47,16 @@ def test_lines_have_bands_and_bars_the_mean_of_a_group():
         "dataset.value.name",
         "net.value.name",
         "net.value.width",
+        "net.value.depth",
         "epochs.value",
         "method.value.name",
     ]
     conditions = [(c["key"]["name"], c["op"], c["value"]) for c in runs["filters"]["filters"]]
-    assert conditions == [("limit_train.value", "IN", [0]), ("dataset.value.name", "IN", ["mnist"])]
+    assert conditions == [
+        ("limit_train.value", "IN", [0]),
+        ("test.error", ">=", 0),
+        ("dataset.value.name", "IN", ["mnist"]),
+    ]
     assert json.loads(json.dumps(view._spec)) == view._spec
 
 
