@@ -183,7 +183,7 @@ def test_modules_that_pages_run_are_there():
 
 
 def test_the_two_commands_of_a_newcomer():
-    first, second = blocks("README.md", "bash")[0].splitlines()
+    first, second = re.search(r"```bash\n(pip install uv .*?)```", section("README.md", "Start"), re.S)[1].splitlines()
     assert re.split(r"\s+#", first)[0] == "pip install uv && uv run run.py"
     assert re.split(r"\s+#", second)[0] == "uv run pytest"
 
