@@ -4,6 +4,7 @@ import shlex
 
 import pytest
 
+from analysis.__main__ import HERE
 from tests.analysis.page.made_up import METHODS, SUITES, content
 
 pytestmark = pytest.mark.slow
@@ -150,16 +151,42 @@ def test_nothing_is_wider_than_the_window(browser, width):
     assert browser.js("document.documentElement.scrollWidth") <= width
 
 
+OVERLAP = """[...document.querySelectorAll('svg[role=img]')].map(svg => {
+    const boxes = [...svg.querySelectorAll('.series text')].map(text => text.getBBox());
+    return boxes.filter((a, i) => boxes.some((b, j) => i < j && a.x < b.x + b.width && b.x < a.x + a.width
+        && Math.min(a.y + a.height, b.y + b.height) - Math.max(a.y, b.y) > 4)).length;
+})"""
+
+
 def test_labels_of_lines_do_not_collide(browser):
     browser.js("document.querySelectorAll('details').forEach(part => part.open = true)")
-    overlap = """[...document.querySelectorAll('svg[role=img]')].map(svg => {
-        const boxes = [...svg.querySelectorAll('.series text')].map(text => text.getBBox());
-        return boxes.filter((a, i) => boxes.some((b, j) => i < j && a.x < b.x + b.width && b.x < a.x + a.width
-            && Math.min(a.y + a.height, b.y + b.height) - Math.max(a.y, b.y) > 4)).length;
-    })"""
-    found = browser.js(overlap)
+    found = browser.js(OVERLAP)
     assert len(found) > 20
     assert set(found) == {0}
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_committed_page_is_whole(browser, width):
+    """What the records give, and not only what was made up."""
+    path = HERE / "page" / "index.html"
+    browser.show(width)
+    browser.requests.clear()
+    browser.open(path)
+    browser.js("document.querySelectorAll('details').forEach(part => part.open = true)")
+    assert set(browser.js(OVERLAP)) == {0}
+    browser.js("document.querySelectorAll('.open').forEach(button => button.click())")
+    cells = browser.js("data.cells.length")
+    assert browser.js("document.querySelectorAll('.detail').length") == cells > 30
+    assert browser.js("document.documentElement.scrollWidth") <= width
+    assert browser.requests == [path.as_uri()]
+    browser.requests[:] = [browser.path.as_uri()]  # as the fixture expects it
+
+
+def test_a_link_to_a_chart_opens_it(browser):
+    name = browser.js("document.querySelector('#charts details').id")
+    assert name.startswith("chart-")
+    browser.js(f"location.hash = '{name}'; new Promise(done => addEventListener('hashchange', done, {{once: true}}))")
+    assert browser.js(f"document.getElementById('{name}').open") is True
 
 
 def test_dark_mode_has_its_own_colours(browser):
@@ -192,6 +219,7 @@ def test_a_screen_reader_finds_headings_tables_and_images_with_names(browser):
 def test_print_has_all_charts_and_no_controls(browser):
     browser.show(1000, media="print")
     assert browser.js("getComputedStyle(document.getElementById('filters')).display") == "none"
+    assert browser.js("getComputedStyle(document.getElementById('shown')).display") != "none"  # 12 of 70 rows
     browser.js("dispatchEvent(new Event('beforeprint'))")
     assert browser.js("document.querySelectorAll('details:not([open])').length") == 0
     browser.js("dispatchEvent(new Event('afterprint'))")
