@@ -54,11 +54,17 @@ def _items(net: nn.Sequential, prefix: str) -> Iterator[Item]:
             yield Leaf(path, module)
 
 
-def layers(found: tuple[Item, ...], in_shortcut: bool = False) -> Iterator[tuple[Leaf, bool]]:
-    """The layers with weights, in order, and whether each lies in a shortcut: in the second of the branches."""
+def leaves(found: tuple[Item, ...], in_shortcut: bool = False) -> Iterator[tuple[Leaf, bool]]:
+    """All modules that compute something, in order, and whether each lies in a shortcut: in the second of the
+    branches."""
     for item in found:
         if isinstance(item, Fork):
-            yield from layers(item.branches[0], in_shortcut)
-            yield from layers(item.branches[1], True)
-        elif item.has_weights:
+            yield from leaves(item.branches[0], in_shortcut)
+            yield from leaves(item.branches[1], True)
+        else:
             yield item, in_shortcut
+
+
+def layers(found: tuple[Item, ...]) -> Iterator[tuple[Leaf, bool]]:
+    """Of `leaves`, the layers with weights."""
+    return (one for one in leaves(found) if one[0].has_weights)

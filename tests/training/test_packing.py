@@ -6,7 +6,7 @@ import torch
 
 import packed
 from methods import METHODS
-from packed.operations import Threshold
+from packed.operations import PackError, Threshold
 from results.record import Record, load
 from training import packing
 from training.packing import pack
@@ -110,6 +110,29 @@ def test_predictions_that_differ_are_counted_and_told(configure, assemble, monke
     for text, index in zip(test["differences"], differing, strict=False):
         assert text.startswith(f"{index}: {expected[index]} trained, {found[index]} packed; ")
         assert "signs of layer 3 differ" in text
+
+
+def test_what_is_not_explained_says_why(configure, assemble, monkeypatch):
+    training = assemble(configure("epochs=1"))
+    training.fit()
+    taken = []
+
+    def explain(net, packed_net, x, images, places):
+        taken.append((len(x), len(images), places))
+        raise PackError("the nets cannot be told side by side")
+
+    monkeypatch.setattr(packing, "explain", explain)
+    monkeypatch.setattr(training.method, "predict", lambda x: torch.eye(10)[torch.zeros(len(x), dtype=int)])
+    training.data.setup("test")
+    pack(training)
+    test = training.record.packed["test"]
+    assert test["differ"] > len(test["differences"]) == 10
+    assert all(t.endswith(": not explained: the nets cannot be told side by side") for t in test["differences"])
+    assert all(len(places) < x == images for x, images, places in taken)  # the whole batch, as it was predicted
+    monkeypatch.setattr(packing, "explain", lambda *_: [])
+    pack(training)
+    (text, *_) = training.record.packed["test"]["differences"]
+    assert text.endswith(": not explained: both predict the same where they are computed layer by layer")
 
 
 def test_a_net_that_cannot_be_packed_says_why(configure):
