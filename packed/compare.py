@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from . import reference
 from .net import PackedNet
-from .operations import Activation, Conv, Dense, PackError, Threshold
+from .operations import Activation, Conv, Dense, PackError, Pool, Threshold
 from .tree import Leaf, items, leaves
 
 
@@ -74,23 +75,30 @@ def explain(
     chosen = np.arange(len(images)) if places is None else np.asarray(places)
     logits, calls = _run(net, x, torch.from_numpy(chosen).to(x.device))
     signs = [i for i, call in enumerate(calls) if call.is_sign]
-    mine: list[np.ndarray] = []
+    mine: list[list[np.ndarray]] = []  # signs, and what each pool behind them makes of them
     sums: list[np.ndarray] = []
+    pooled = -1  # the operation that gave the last of these
 
     def keep(index: int, result: np.ndarray) -> None:
+        nonlocal pooled
         operation = packed.operations[index]
         if isinstance(operation, Threshold) or (isinstance(operation, Activation) and operation.function == "sign"):
-            mine.append(result)
+            mine.append([result])
+            pooled = index
+        elif isinstance(operation, Pool) and mine and packed.graph[index] == (pooled,):
+            mine[-1].append(result)
+            pooled = index
         if isinstance(operation, Dense | Conv):
             sums.append(result)
 
     value = reference.evaluate(packed, images[chosen], keep)
     if len(mine) != len(signs):
         raise PackError(f"the packed net has {len(mine)} signs, the trained net {len(signs)}")
+    same = [_before_pools(results, calls[i:]) for i, results in zip(signs, mine, strict=True)]
     trained, now = logits.argmax(1).cpu().numpy(), value.argmax(1)
     found = []
     for row in map(int, np.flatnonzero(trained != now)):
-        where = _first_difference(row, calls, signs, mine, sums)
+        where = _first_difference(row, calls, signs, same, sums)
         found.append(Difference(int(chosen[row]), int(trained[row]), int(now[row]), **where))
     return found
 
@@ -125,6 +133,17 @@ def _sums_of_step(module: nn.Module, x: Tensor, output: Tensor) -> Tensor | None
         return None
     sums = layer.product(x, layer.quantizer(layer.weight))
     return sums if torch.equal((sums >= 0).to(output.dtype), output) else None
+
+
+def _before_pools(results: list[np.ndarray], calls: list[_Call]) -> np.ndarray:
+    """Of the packed net's signs and their pools, what is in the place of the first call. Pools that the trained net has
+    before its sign are behind it in the packed net; those that it has behind it, too, come after them."""
+    behind = list(takewhile(lambda call: isinstance(call.leaf.module, nn.MaxPool2d), calls[1:]))
+    sign = calls[0]
+    place = len(results) - 1 - len(behind)
+    if place < 0 or results[place].shape != sign.after.shape:
+        raise PackError(f"layer {sign.leaf}: the packed net has no signs of its shape")
+    return results[place]
 
 
 def _first_difference(

@@ -5,8 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import packed
+from methods.binary.layers import BinaryConv2d, BinaryLinear
+from methods.binary.sign import ActivationSign, WeightSign
 from packed.compare import explain
 from packed.fold import fold
 from packed.operations import Add, Norm, Threshold
@@ -100,3 +103,37 @@ def test_a_moved_threshold_behind_a_step_is_not_told_as_its_rounding(make, image
     assert len(found) > 3
     assert {(d.layer, d.step) for d in found} == {("7", "")}
     assert all(d.margin > 0.01 for d in found)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("order", ["norm, pool, sign", "norm, sign, pool", "norm, pool, sign, pool"])
+def test_a_moved_threshold_is_found_where_pools_are_around_the_sign(order, stride, images):
+    """The signs that are compared are those of the trained net's sign, before or after each pool."""
+    torch.manual_seed(0)
+    steps = {"norm": nn.BatchNorm2d(5), "sign": ActivationSign()}
+    named = [steps.get(step) or nn.MaxPool2d(3, stride, 1) for step in order.split(", ")]
+    steps["norm"].running_mean.fill_(3.001)  # some of the largest of a window are below it
+    side = 8 // stride ** order.count("pool")
+    last = BinaryLinear(5 * side * side, 10, WeightSign())
+    net = nn.Sequential(BinaryConv2d(1, 5, 3, WeightSign(), 1), *named, nn.Flatten(), last).eval()
+    x = images((1, 8, 8), 120)
+    folded = fold(net, (1, 8, 8), "symmetric")
+    assert explain(net, folded, scaled(x, "symmetric"), x) == []
+    index = next(i for i, o in enumerate(folded.operations) if isinstance(o, Threshold))
+    operations = list(folded.operations)
+    operations[index] = replace(operations[index], threshold=operations[index].threshold + np.int32(400))
+    moved = replace(folded, operations=tuple(operations))
+    found = explain(net, moved, scaled(x, "symmetric"), x)
+    assert len(found) > 3
+    place = named.index(steps["sign"])
+    with torch.no_grad():
+        taken = net[: 1 + place](scaled(x, "symmetric")).numpy()  # what the sign is taken of
+        sums = net[0](scaled(x, "symmetric"))
+        lower = steps["norm"](sums - 400 / 255)  # a threshold moved up is a sum moved down
+        for pooling in named[1:place]:
+            lower = pooling(lower)
+    differs = (taken >= 0) != (lower.numpy() >= 0)
+    for d in found:
+        assert d.layer == str(1 + place)
+        assert d.signs == differs[d.index].sum()
+        assert d.margin == pytest.approx(np.abs(taken[d.index][differs[d.index]]).max(), rel=1e-6)
