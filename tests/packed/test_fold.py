@@ -13,6 +13,7 @@ from methods.binary.normalization import ChannelNorm
 from methods.binary.shift import ShiftBatchNorm1d
 from methods.binary.sign import Activation, ActivationSign, Identity, WeightSign
 from packed import PackError, engine
+from packed.compare import explain
 from packed.fold import fold
 from packed.operations import Norm, Threshold
 from tests.packed.conftest import SHAPES, scaled
@@ -237,6 +238,49 @@ def test_the_last_batch_norm_is_found_to_the_bit(make):
         expected = trained[-1](torch.from_numpy(np.repeat(sums[:, None], 10, 1))).detach().numpy()
         centered = (sums[:, None] - norm.center).astype(np.float64)
         np.testing.assert_array_equal((centered * norm.scale + norm.shift).astype(np.float32), expected)
+
+
+def test_a_module_that_stands_twice_in_a_net_is_packed_twice(images):
+    torch.manual_seed(0)
+    sign, drop = ActivationSign(), nn.Dropout()
+
+    def layer(inputs, outputs):
+        norm = nn.BatchNorm1d(outputs)
+        nn.init.normal_(norm.running_mean, std=5)
+        return BinaryLinear(inputs, outputs, WeightSign()), norm
+
+    net = nn.Sequential(
+        nn.Flatten(), *layer(35, 20), sign, drop, *layer(20, 20), sign, drop, *layer(20, 10)
+    ).eval()  # fmt: skip
+    packed = fold(net, (1, 5, 7), "symmetric")
+    assert sum(isinstance(o, Threshold) for o in packed.operations) == 2
+    x = images((1, 5, 7))
+    np.testing.assert_array_equal(engine(packed).logits(x), logits_of(net, x, "symmetric"))
+    assert explain(net, packed, scaled(x, "symmetric"), x) == []
+    again = nn.BatchNorm1d(20)
+    shared = nn.Sequential(nn.Flatten(), net[1], again, sign, net[5], again, sign, net[9]).eval()
+    nn.init.normal_(again.running_mean, std=5)
+    np.testing.assert_array_equal(
+        engine(fold(shared, (1, 5, 7), "symmetric")).logits(x), logits_of(shared, x, "symmetric")
+    )
+
+
+@pytest.mark.parametrize("kind", [nn.Sequential, nn.Dropout, nn.Identity])
+def test_a_module_with_a_forward_of_its_own_is_not_taken_for_its_kind(kind):
+    class Own(kind):
+        def forward(self, x):
+            return x + super().forward(x)
+
+    class Named(nn.Sequential):
+        """A sequence that is only made in its own way, as all nets are."""
+
+    first = BinaryLinear(8, 8, WeightSign()), nn.BatchNorm1d(8), ActivationSign()
+    inner = [BinaryLinear(8, 8, WeightSign()), nn.BatchNorm1d(8), ActivationSign()]
+    last = BinaryLinear(8, 2, WeightSign())
+    fold(Named(nn.Flatten(), *first, Named(*inner), last).eval(), (1, 2, 4), "symmetric")
+    own = Own(*inner) if kind is nn.Sequential else Own()
+    with pytest.raises(PackError, match=r"4 \(Own\)"):
+        fold(nn.Sequential(nn.Flatten(), *first, own, last).eval(), (1, 2, 4), "symmetric")
 
 
 def test_what_cannot_be_packed_is_refused_with_the_layers_name(make):
