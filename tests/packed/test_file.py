@@ -180,6 +180,8 @@ CHANGES = {
     "pool larger than the maps": lambda d, t: d["operations"][1].update(size=100),
     "too few thresholds": lambda d, t: t.update({"2.threshold": t["2.threshold"][:3]}),
     "a threshold past all sums": lambda d, t: t["2.threshold"].__setitem__(0, 2**31 - 1),
+    "bits after the last of inverted": lambda d, t: t["2.inverted"].__ior__(128),
+    "bits after the last of a weight": lambda d, t: t["0.weight"][0, 0].__ior__(8),
     "other classes": lambda d, t: d.update(classes=11),
     "a norm of NaN": lambda d, t: t["7.scale"].__setitem__(0, np.nan),
     "an unknown input": lambda d, t: d["input"].update(kind="pickle"),
