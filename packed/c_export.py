@@ -172,5 +172,8 @@ def _wrapped(texts: Iterable[str], width: int = 118) -> str:
 
 
 def _comment(net: PackedNet) -> str:
+    """Where the net comes from, for the inside of a comment. What ends or begins one is parted last, since taking out
+    other characters can make it."""
     text = ", ".join(f"{name} {value}" for name, value in net.info.items() if value is not None)
-    return text.replace("*/", "* /").replace("\n", " ").replace("\\", "/").replace("?", "")
+    text = text.replace("\n", " ").replace("\\", "/").replace("?", "")
+    return text.replace("*/", "* /").replace("/*", "/ *")

@@ -104,6 +104,19 @@ def test_c_with_large_thresholds_and_a_tie_of_logits(compiled):
     np.testing.assert_array_equal(packed.engine(net, "fast").predict(x), expected)
 
 
+@pytest.mark.parametrize(
+    "name", ["*\\ int evil; /*", "*?/ int evil; /?*", "*/*/ int evil; /*/", "??/\n#error evil\n//", "*?"]
+)
+def test_what_a_file_says_of_itself_stays_a_comment(name, compiled, make):
+    net = fold(make("ste", "mlp", width=8, depth=1).net, SHAPES["mlp"], "symmetric", info={"run_id": name})
+    text = to_c(net).text
+    comment, _, code = text.partition("*/\n#include")
+    assert comment.count("/*") == 1
+    assert "*/" not in comment
+    assert "evil" not in code
+    compiled(text)
+
+
 def test_c_tells_its_bytes(make):
     net = fold(make("ste", "mlp", width=16, depth=1).net, SHAPES["mlp"], "symmetric")
     code = to_c(net)
