@@ -338,6 +338,22 @@ def test_pooling_of_what_falls_with_its_sum_is_refused():
     np.testing.assert_array_equal(engine(packed).logits(x), logits_of(net, x, "symmetric"))
 
 
+@pytest.mark.parametrize("bias", [0.0, 1e6])
+def test_a_large_value_of_one_channel_hides_no_error_of_another(bias):
+    class Bent(BinaryLinear):
+        def product(self, x, w):
+            return nn.functional.linear(x, w)
+
+        def forward(self, x):
+            return self.product(x, self.quantizer(self.weight)).clamp(-5, 5)
+
+    net = nn.Sequential(nn.Flatten(), Bent(20, 3, WeightSign()), nn.BatchNorm1d(3)).eval()
+    with torch.no_grad():
+        net[2].bias[1] = bias
+    with pytest.raises(PackError, match="layer 2: its output is not an affine function of the sum"):
+        fold(net, (1, 4, 5), "binary")
+
+
 def test_an_activation_that_turns_back_is_no_threshold():
     class Band(nn.Module):
         def forward(self, x):
@@ -347,6 +363,14 @@ def test_an_activation_that_turns_back_is_no_threshold():
     net[3] = Band()
     with pytest.raises(PackError, match="the sign of channel 0 is not a threshold"):
         fold(net, (1, 1, 5), "binary")
+
+
+@pytest.mark.parametrize("function", [nn.ReLU6(), nn.Hardtanh(0, 6)])
+def test_an_activation_that_is_relu_near_0_only_is_refused(function):
+    last = BinaryLinear(9, 3, WeightSign())
+    net = nn.Sequential(nn.Flatten(), BinaryLinear(64, 9, WeightSign()), function, last).eval()  # sums up to ±64
+    with pytest.raises(PackError, match=r"layer 2 \((ReLU6|Hardtanh)\) is none of relu, tanh, hardtanh, sign"):
+        fold(net, (1, 8, 8), "binary")
 
 
 def test_folding_leaves_the_net_as_it_was(make):
