@@ -175,5 +175,5 @@ def _comment(net: PackedNet) -> str:
     """Where the net comes from, for the inside of a comment. What ends or begins one is parted last, since taking out
     other characters can make it."""
     text = ", ".join(f"{name} {value}" for name, value in net.info.items() if value is not None)
-    text = text.replace("\n", " ").replace("\\", "/").replace("?", "")
+    text = text.replace("\\", "/").replace("?", "")
     return text.replace("*/", "* /").replace("/*", "/ *")
