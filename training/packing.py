@@ -55,6 +55,8 @@ def _fold(training: Training) -> PackedNet:
         "scaling": config.dataset.scaling,
         "net": config.net.name,
     }
+    if getattr(config.dataset, "subset", False):  # whose test set is another
+        info["subset"] = 1
     return fold(training.method.net, training.data.input_shape, config.dataset.scaling, info=info, **ends)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.io import savemat
 
 import packed
 from datamodules import DATASETS
@@ -68,6 +69,30 @@ def test_eval_reads_a_folder_of_images(path, trained, tmp_path, capsys):
     assert len(list((tmp_path / "images").iterdir())) == 10
     assert main(["eval", path, str(tmp_path / "images")]) == 0
     assert f"({wrong} of 60 images" in capsys.readouterr().out
+
+
+def test_eval_of_a_subsets_net_reads_the_subset(make, tmp_path, capsys):
+    """Without a data set it is the one of the run; svhn itself would be the published set, which is not there."""
+    generator = np.random.default_rng(0)
+    (tmp_path / "svhn_subset").mkdir()
+    for part, count in (("train", 3), ("test", 40)):
+        images = generator.integers(0, 256, (32, 32, 3, count)).astype(np.uint8)
+        labels = generator.integers(1, 11, (count, 1)).astype(np.uint8)
+        savemat(tmp_path / "svhn_subset" / f"{part}_32x32.mat", {"X": images, "y": labels})
+    net = fold(
+        make("ste", "tiny", shape=(3, 32, 32)).net, (3, 32, 32), "symmetric", info={"dataset": "svhn", "subset": 1}
+    )
+    wrong = int((packed.engine(net).predict(images.transpose(3, 2, 0, 1).copy()) != labels[:, 0] % 10).sum())
+    packed.save(net, tmp_path / "net.safetensors")
+    assert main(["eval", str(tmp_path / "net.safetensors"), "--data-dir", str(tmp_path)]) == 0
+    assert f"({wrong} of 40 images of svhn subset)" in capsys.readouterr().out
+
+
+def test_eval_of_a_folders_net_asks_for_the_folder(make, tmp_path, capsys):
+    net = fold(make("ste", "tiny").net, (3, 9, 8), "symmetric", info={"dataset": "folder"})
+    packed.save(net, tmp_path / "net.safetensors")
+    assert main(["eval", str(tmp_path / "net.safetensors")]) == 2
+    assert "give the folder of its test images" in capsys.readouterr().err
 
 
 def test_c_and_onnx_are_written(path, tmp_path, capsys):

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from scipy.io import savemat
 
 import packed
 from methods import METHODS
+from packed.__main__ import main
 from packed.operations import PackError, Threshold
 from results.record import Record, load
 from training import packing
@@ -133,6 +135,20 @@ def test_what_is_not_explained_says_why(configure, assemble, monkeypatch):
     pack(training)
     (text, *_) = training.record.packed["test"]["differences"]
     assert text.endswith(": not explained: both predict the same where they are computed layer by layer")
+
+
+def test_a_subsets_net_is_evaluated_on_its_own_test_set(configure, tmp_path, capsys):
+    generator = np.random.default_rng(0)
+    (tmp_path / "svhn_subset").mkdir()
+    for part, count in (("train", 200), ("test", 30)):
+        images = generator.integers(0, 256, (32, 32, 3, count)).astype(np.uint8)
+        labels = np.arange(count)[:, None] % 10 + 1
+        savemat(tmp_path / "svhn_subset" / f"{part}_32x32.mat", {"X": images, "y": labels.astype(np.uint8)})
+    run = configure("dataset=svhn", "dataset.subset=true", f"data_dir={tmp_path}", "epochs=1", "limit_train=0")
+    error = train(run).packed["test"]["error"]
+    capsys.readouterr()
+    assert main(["eval", str(run.packed_paths[0]), "--data-dir", str(tmp_path)]) == 0
+    assert f"error {error:.2f} % ({round(30 * error / 100)} of 30 images of svhn subset)" in capsys.readouterr().out
 
 
 def test_a_net_that_cannot_be_packed_says_why(configure):
