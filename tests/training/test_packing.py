@@ -177,6 +177,20 @@ def test_a_run_without_a_test_packs_nothing(configure, tmp_path):
     assert not any(path.exists() for path in run.packed_paths)
 
 
+def test_no_packed_net_of_earlier_weights_stays(configure, tmp_path):
+    settings = "epochs=1", f"packed_dir={tmp_path}/kept"
+    other = configure("seed=1", *settings)
+    for run in (configure(*settings), other):
+        train(run)
+    again = configure(*settings, "rerun=true", "test=false")
+    assert again.packed_paths == configure(*settings).packed_paths
+    assert [path.exists() for path in again.packed_paths] == [True, True]
+    assert train(again).packed == {}
+    assert again.weights.exists()
+    assert [path.exists() for path in again.packed_paths] == [False, False]
+    assert [path.exists() for path in other.packed_paths] == [True, True]
+
+
 def test_packed_nets_are_kept_where_asked(configure, tmp_path):
     run = configure("epochs=1", f"packed_dir={tmp_path}/kept", "save_weights=false")
     record = train(run)
