@@ -3,7 +3,9 @@
 import ctypes
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ import torch
 from sklearn.datasets import load_digits
 
 import packed
-from packed import PackError
+from packed import PackError, bench
 from packed.bench import torch_twin
 from packed.c_export import to_c
 from packed.fold import fold
@@ -202,6 +204,20 @@ def test_the_twins_of_the_benchmark_compute_the_same_net(method, net, scaling, m
     session = runtime.InferenceSession(to_onnx(folded, None, quantized=False).SerializeToString())
     (found,) = session.run(None, {"image": x.astype(np.float32)})
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_net_that_onnx_refuses_is_timed_without_it(make, monkeypatch, capsys):
+    class Export:
+        @staticmethod
+        def to_onnx(*_, **__):
+            raise PackError("ONNX has no such net")
+
+    monkeypatch.setattr(bench, "find_spec", lambda name: True)
+    monkeypatch.setitem(sys.modules, "onnxruntime", SimpleNamespace(SessionOptions=SimpleNamespace))
+    monkeypatch.setitem(sys.modules, "packed.qonnx_export", Export)
+    net = fold(make("ste", "mlp").net, SHAPES["mlp"], "symmetric")
+    assert list(bench.contenders(net, digits(SHAPES["mlp"], 2))) == ["packed (fast)", "torch float32"]
+    assert capsys.readouterr().err == "  without ONNX Runtime: ONNX has no such net\n"
 
 
 def test_qonnx_refuses_sums_that_float32_does_not_hold():
