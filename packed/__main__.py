@@ -137,15 +137,14 @@ def _c(net: PackedNet, options: argparse.Namespace) -> None:
 
 
 def _onnx(net: PackedNet, options: argparse.Namespace) -> None:
+    if options.batch < 1:
+        raise PackError("--batch must be larger than 0")
     if not find_spec("onnx"):
         raise PackError("QONNX is written with the package onnx, which is not installed: uv sync --group onnx")
     from .qonnx_export import to_onnx
 
     path = Path(options.output or Path(options.file).with_suffix(".onnx"))
-    try:
-        path.write_bytes(to_onnx(net, options.batch).SerializeToString())
-    except OSError as error:
-        raise PackError(f"cannot write {path}: {error.strerror}") from error
+    file.write_whole(path, to_onnx(net, options.batch).SerializeToString())
     print(path)
 
 
