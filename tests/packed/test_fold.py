@@ -59,6 +59,20 @@ def test_other_ways_of_the_bernoulli_layers_are_steps_too(how, make, images):
     np.testing.assert_array_equal(engine(packed).logits(x), logits_of(trained, x, "symmetric"))
 
 
+@pytest.mark.parametrize("how", ["auto", "exact", "clt"])
+def test_a_sum_of_0_is_on_the_upper_side_of_the_step(how, make, images):
+    """Of an even number of signs, whose sums float32 has exactly."""
+    shape = (1, 6, 6)
+    trained = make("bernoulli", "mlp", shape=shape, settings={"how": how}, outliers=False, width=64).net
+    x = images(shape)
+    with torch.no_grad():
+        weight = trained[1].quantizer(trained[1].weight).numpy()
+        sums = np.where(x.reshape(len(x), 36) > 127, 1, -1) @ weight.T
+        assert (trained[1](scaled(x, "binary").flatten(1)).numpy() == (sums >= 0)).all()
+    assert (sums == 0).sum() > 100
+    np.testing.assert_array_equal(engine(fold(trained, shape, "binary")).logits(x), logits_of(trained, x, "binary"))
+
+
 @pytest.mark.parametrize("method", REAL_ACTIVATIONS)
 @pytest.mark.parametrize("net", ["mlp", "tiny", "vgg"])
 def test_real_activations_stay_real(method, net, make, images):
