@@ -66,7 +66,7 @@ class _Call:
 
 @torch.no_grad()
 def explain(
-    net: nn.Module, packed: PackedNet, x: Tensor, images: np.ndarray, places: Sequence[int] | None = None
+    net: nn.Module, packed: PackedNet, x: Tensor, images: np.ndarray, places: Sequence[int] | np.ndarray | None = None
 ) -> list[Difference]:
     """The images that are predicted differently: x is what `net` takes, `images` what `packed` takes, of the same.
 
@@ -123,7 +123,9 @@ def _run(net: nn.Module, x: Tensor, chosen: Tensor) -> tuple[Tensor, list[_Call]
             hook.remove()
     if [module for module, *_ in seen] != [leaf.module for leaf in found]:
         raise PackError("the trained net's modules do not run in the order of its structure")
-    return logits, [_Call(leaf, *values) for leaf, (_, *values) in zip(found, seen, strict=True)]
+    return logits, [
+        _Call(leaf, before, after, sums) for leaf, (_, before, after, sums) in zip(found, seen, strict=True)
+    ]
 
 
 def _sums_of_step(module: nn.Module, x: Tensor, output: Tensor) -> Tensor | None:
@@ -174,7 +176,7 @@ def _sizes(x: np.ndarray, chosen: np.ndarray) -> dict[str, float]:
 
 def _by_channel(chosen: np.ndarray) -> np.ndarray:
     """Whether any place of a channel is chosen (channels,)."""
-    return chosen.reshape(len(chosen), -1).any(1)
+    return np.asarray(chosen.reshape(len(chosen), -1).any(1))
 
 
 def _array(values: Tensor) -> np.ndarray:
