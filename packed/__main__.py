@@ -82,14 +82,13 @@ def _names(taken: tuple[int, ...]) -> str:
 
 
 def _eval(net: PackedNet, options: argparse.Namespace) -> None:
-    from .images import labelled
+    from .images import labelled, own_source
 
-    source = options.source or net.info.get("dataset")
-    if not source:
-        raise PackError("the file names no data set: say which, or a folder of images")
+    source = options.source or own_source(net)
+    subset = not options.source and bool(net.info.get("subset"))
     if options.threads < 1:
         raise PackError(f"--threads {options.threads}: at least 1")
-    images, labels = labelled(net, str(source), options.data_dir)
+    images, labels = labelled(net, source, options.data_dir, subset)
     runner = engine(net, options.engine, options.threads)
     runner.predict(images[:1])
     wrong, start, shown = 0, time.perf_counter(), 0.0
@@ -103,7 +102,9 @@ def _eval(net: PackedNet, options: argparse.Namespace) -> None:
     passed = time.perf_counter() - start
     if shown:
         print("\r\033[K", end="", file=sys.stderr)
-    print(f"error {100 * wrong / len(images):.2f} % ({wrong:,} of {len(images):,} images of {source})")
+    print(
+        f"error {100 * wrong / len(images):.2f} % ({wrong:,} of {len(images):,} images of {source}{' subset' * subset})"
+    )
     print(f"{len(images) / passed:,.0f} images/s ({runner.name} engine, {options.threads} threads)")
 
 
@@ -136,15 +137,14 @@ def _c(net: PackedNet, options: argparse.Namespace) -> None:
 
 
 def _onnx(net: PackedNet, options: argparse.Namespace) -> None:
+    if options.batch < 1:
+        raise PackError("--batch must be larger than 0")
     if not find_spec("onnx"):
         raise PackError("QONNX is written with the package onnx, which is not installed: uv sync --group onnx")
     from .qonnx_export import to_onnx
 
     path = Path(options.output or Path(options.file).with_suffix(".onnx"))
-    try:
-        path.write_bytes(to_onnx(net, options.batch).SerializeToString())
-    except OSError as error:
-        raise PackError(f"cannot write {path}: {error.strerror}") from error
+    file.write_whole(path, to_onnx(net, options.batch).SerializeToString())
     print(path)
 
 

@@ -24,6 +24,7 @@ from .operations import (
     Flatten,
     Norm,
     Operation,
+    PackError,
     Pad,
     Pool,
     Prelu,
@@ -151,9 +152,12 @@ def contenders(net: PackedNet, images: np.ndarray) -> dict[str, Callable[[], np.
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
-        session = onnxruntime.InferenceSession(
-            to_onnx(net, None, quantized=False).SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        try:
+            content = to_onnx(net, None, quantized=False).SerializeToString()
+        except PackError as error:
+            print(f"  without ONNX Runtime: {error}", file=sys.stderr)
+            return calls
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         floats = images.astype(np.float32)
         calls["ONNX Runtime float32"] = lambda: session.run(None, {"image": floats})[0]
     return calls

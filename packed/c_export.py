@@ -15,6 +15,7 @@ from .operations import (
     Dense,
     Flatten,
     Norm,
+    Operation,
     PackError,
     Pool,
     Threshold,
@@ -121,18 +122,28 @@ def _layers(net: PackedNet) -> tuple[list[_Layer], Norm]:
             case Threshold() if last:
                 last.threshold = operation
                 maps = after.shape if len(after.shape) == 3 else (*after.shape, 1, 1)
-            case Flatten() if last:
+            case Flatten() if last and (before.kind == SIGNS or before.shape[1:] == (1, 1)):
                 pass  # the dense layer that follows has its weights in the order of the maps
-            case Flatten():
+            case Flatten() if not last:
                 maps = (*after.shape, 1, 1)
             case Norm() if operation is net.operations[-1]:
                 return layers, operation
             case _:
-                raise PackError(
-                    f"C has no {operation.name} of {before.kind}: only integers, and a batch norm at the end"
-                )
+                raise PackError(f"C has no {_refused(operation, before)}")
     classes = net.classes
     return layers, Norm(*(np.full(classes, value, np.float32) for value in (0, 1, 0)))
+
+
+def _refused(operation: Operation, before: Values) -> str:
+    """What C has not, and what it has in its place."""
+    text = f"{operation.name} of {before.kind}"
+    if isinstance(operation, Pool) and before.kind == SIGNS:
+        return f"{text}: only of sums, before batch norm and sign"
+    if isinstance(operation, Pool) and before.kind == SUMS:
+        return f"{text} by windows that overlap or reach over the edge: only by windows side by side"
+    if isinstance(operation, Flatten):
+        return f"{text} at {before.shape[1]}×{before.shape[2]} places: only of signs"
+    return f"{text}: only integers, and a batch norm at the end"
 
 
 def _layer(operation: Dense | Conv, before: Values, after: Values, maps: tuple[int, ...]) -> _Layer:
@@ -161,5 +172,8 @@ def _wrapped(texts: Iterable[str], width: int = 118) -> str:
 
 
 def _comment(net: PackedNet) -> str:
+    """Where the net comes from, for the inside of a comment. What ends or begins one is parted last, since taking out
+    other characters can make it."""
     text = ", ".join(f"{name} {value}" for name, value in net.info.items() if value is not None)
-    return text.replace("*/", "* /").replace("\n", " ").replace("\\", "/").replace("?", "")
+    text = text.replace("\\", "/").replace("?", "")
+    return text.replace("*/", "* /").replace("/*", "/ *")

@@ -8,7 +8,7 @@ import numpy as np
 
 from . import kernels, reference
 from .engines import Batched
-from .net import PackedNet
+from .net import INPUT, PackedNet
 from .operations import (
     BYTES,
     REAL,
@@ -47,7 +47,8 @@ class Fast(Batched):
         steps = list(net.steps())
         self.steps: list[Step] = [_step(operation, before, behind) for operation, before, behind in steps]
         _, first, second = steps[0]
-        if first.kind == SIGNS and isinstance(steps[0][0], Flatten):
+        alone = sum(source == INPUT for taken in net.graph for source in taken) == 1
+        if first.kind == SIGNS and isinstance(steps[0][0], Flatten) and alone:  # read as a vector at once
             first, self.steps[0] = second, lambda x: x
         self.read = _reader(net, first)
         largest = max(int(np.prod(behind.shape)) for _, _, behind in steps)

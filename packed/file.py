@@ -48,8 +48,13 @@ TYPES = {  # of the arrays of an operation
 
 def save(net: PackedNet, path: str | os.PathLike[str]) -> int:
     """Writes the file whole or not at all, and returns its size in bytes. PackError where it cannot be written."""
-    path = Path(path)
     content = to_bytes(net)
+    write_whole(Path(path), content)
+    return len(content)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes to a temporary file beside `path`, syncs it and renames it. PackError where that cannot be done."""
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,7 +69,6 @@ def save(net: PackedNet, path: str | os.PathLike[str]) -> int:
         if temporary:
             temporary.unlink(missing_ok=True)
         raise PackError(f"cannot write {path}: {error.strerror or error}") from error
-    return len(content)
 
 
 def load(path: str | os.PathLike[str]) -> PackedNet:

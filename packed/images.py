@@ -1,6 +1,7 @@
 """Labelled images for a packed net: a data set's official test set, or a folder with one folder a class."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -8,9 +9,20 @@ from .net import PackedNet
 from .operations import PackError
 
 
-def labelled(net: PackedNet, source: str, data_dir: str) -> tuple[np.ndarray, np.ndarray]:
+def own_source(net: PackedNet) -> str:
+    """The name of the data set that the net was trained on. PackError where the file has none that can be read."""
+    source = net.info.get("dataset")
+    if not source:
+        raise PackError("the file names no data set: say which, or a folder of images")
+    if source == "folder":
+        raise PackError("the net was trained on a folder of images: give the folder of its test images, CLASS/*.png")
+    return str(source)
+
+
+def labelled(net: PackedNet, source: str, data_dir: str, subset: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Pixels uint8 (N, C, H, W) and labels (N,). `source` is a data set's name, or a folder of CLASS/*.png whose sorted
-    names are the classes. Images that are larger than the net's are cropped (data set) or resized (folder)."""
+    names are the classes; `subset`: the part of the data set that is read where its setting `subset` is on. Images that
+    are larger than the net's are cropped (data set) or resized (folder)."""
     if not net.input.takes_pixels:
         raise PackError(
             "the net takes images that are scaled by its training set (whitened, say): use that data set's own loader"
@@ -22,7 +34,7 @@ def labelled(net: PackedNet, source: str, data_dir: str) -> tuple[np.ndarray, np
         raise PackError("data sets and folders are read by the benchmark's checkout: run it from there") from error
     try:
         if source in DATASETS and source != "folder":
-            images, labels = _test_set(DATASETS[source], net, data_dir)
+            images, labels = _test_set(DATASETS[source], net, data_dir, subset)
         elif Path(source).is_dir():
             images, labels = _folder(Path(source), net)
         else:
@@ -37,10 +49,15 @@ def labelled(net: PackedNet, source: str, data_dir: str) -> tuple[np.ndarray, np
     return images, labels
 
 
-def _test_set(kind: type, net: PackedNet, data_dir: str) -> tuple[np.ndarray, np.ndarray]:
+def _test_set(kind: Any, net: PackedNet, data_dir: str, subset: bool) -> tuple[np.ndarray, np.ndarray]:
     from datamodules.scaling import center_crop
 
-    data = kind(kind.Config(), data_dir, batch_size=100, seed=0, split_seed=0)  # type: ignore[attr-defined]
+    config = kind.Config()
+    if subset:
+        if not hasattr(config, "subset"):
+            raise PackError(f"the file speaks of a subset of {config.name}, which has none")
+        config.subset = True
+    data = kind(config, data_dir, batch_size=100, seed=0, split_seed=0)
     data.prepare_data()
     examples = data.read_test()
     images = examples.images

@@ -84,7 +84,8 @@ def _affine(module: Any, x: Values) -> Norm:
 
 
 def _activation(leaf: Leaf) -> Activation:
-    grid = torch.cat((torch.linspace(-3, 3, 61), torch.tensor([-1e-30, 0.0, -0.0, 1e-30])))
+    far = torch.tensor([10.0, 1e3, 1e6])  # where ReLU6, say, is no ReLU
+    grid = torch.cat((torch.linspace(-3, 3, 61), torch.tensor([-1e-30, 0.0, -0.0, 1e-30]), far, -far))
     try:
         values = leaf.module(grid[:, None])[:, 0].detach().float().numpy()
     except Exception as error:

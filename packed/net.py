@@ -11,6 +11,7 @@ from .values import Values, after, input_values, text
 
 T = TypeVar("T")
 INPUT = -1  # the number of the input among the operations
+LARGEST_SIZE = 2**53  # bytes, which a float has exactly
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +20,9 @@ class PackedNet:
 
     sources: for each operation the numbers of those whose results it takes, `INPUT` for the input; every result is
     taken. None: each takes the result of the one before it. `info` are plain values for a reader: where the net comes
-    from, and `float32_bytes`, the size of its state as trained. PackError where an operation does not fit."""
+    from, and `float32_bytes`, the size of its state as trained. Text in it is printable: it is shown as it is.
+
+    PackError where an operation does not fit, or a value of `info`."""
 
     input_shape: tuple[int, int, int]
     classes: int
@@ -32,6 +35,15 @@ class PackedNet:
         if self.sources is None:
             object.__setattr__(self, "sources", tuple((i - 1,) for i in range(len(self.operations))))
         self.values()
+        self._check_info()
+
+    def _check_info(self) -> None:
+        for name, value in self.info.items():
+            if not isinstance(value, str | int | float | None) or not (name + str(value)).isprintable():
+                raise PackError(f"info: {ascii(name)[:40]} is {ascii(value)[:40]}, no printable text or number")
+        size = self.info.get("float32_bytes", 1)
+        if type(size) is not int or not 0 < size < LARGEST_SIZE:
+            raise PackError(f"info: float32_bytes is {ascii(size)[:40]}, no number of bytes")
 
     @property
     def graph(self) -> tuple[tuple[int, ...], ...]:

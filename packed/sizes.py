@@ -1,10 +1,16 @@
 """How sizes are written."""
 
+UNITS = ("KiB", "MiB", "GiB")
+
 
 def human(size: float) -> str:
-    """Bytes as `41 KiB` or `1.24 MiB`, to three digits."""
-    unit, name = (2**20, "MiB") if size >= 1000 * 2**10 else (2**10, "KiB")
-    return f"{size / unit:.3g} {name}"
+    """Bytes as `41 KiB`, `1.24 MiB` or `1.5 GiB`, to three digits."""
+    size /= 1024
+    unit, *larger = UNITS
+    while larger and size >= 999.5:  # 999.5 itself would be 1e+03
+        size /= 1024
+        unit = larger.pop(0)
+    return f"{size:.3g} {unit}"
 
 
 def compared(size: int, float32_bytes: int) -> str:

@@ -135,7 +135,7 @@ def fit_norm(sums: Sums, name: str) -> Norm:
     assert best is not None
     fit = best[1]
     fitted = (integers - fit.center) * fit.scale.astype(np.float64) + fit.shift
-    if not np.allclose(fitted, values, rtol=1e-4, atol=1e-4 * max(1.0, float(np.abs(values).max()))):
+    if not np.allclose(fitted, values, rtol=1e-4, atol=1e-4 * np.maximum(1, np.abs(values).max(0))):  # by channel
         raise PackError(f"layer {name}: its output is not an affine function of the sum")
     return fit
 

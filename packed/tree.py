@@ -7,6 +7,8 @@ from torch import nn
 
 from .operations import PackError
 
+UNCHANGED = (nn.Dropout, nn.Dropout2d, nn.Identity)  # evaluate to their input
+
 
 @dataclass(frozen=True)
 class Leaf:
@@ -36,29 +38,41 @@ Item = Leaf | Fork
 
 
 def items(net: nn.Module, prefix: str = "") -> tuple[Item, ...]:
-    """Of an nn.Sequential (of …), without what evaluates to its input. PackError for another kind of net."""
-    if not isinstance(net, nn.Sequential):
+    """Of an nn.Sequential (of …), without what evaluates to its input. PackError for another kind of net, and for a
+    sequence that computes in a way of its own."""
+    if not isinstance(net, nn.Sequential) or not _computes_as(net, nn.Sequential):
         raise PackError(f"{prefix.rstrip('.') or 'the net'} ({type(net).__name__}) is not a sequence of layers")
     return tuple(_items(net, prefix))
 
 
 def _items(net: nn.Sequential, prefix: str) -> Iterator[Item]:
-    for name, module in net.named_children():
+    for name, module in net._modules.items():  # named_children leaves out a module that stands there twice
         path = prefix + name
         if isinstance(module, nn.Sequential):
-            yield from _items(module, f"{path}.")
+            yield from items(module, f"{path}.")
         elif adds := getattr(module, "adds", None):
             first, second = (items(getattr(module, child), f"{path}.{child}.") for child in adds)
             yield Fork(path, (first, second))
-        elif not isinstance(module, nn.Dropout | nn.Dropout2d | nn.Identity):
+        elif module is not None and not any(_computes_as(module, kind) for kind in UNCHANGED):
             yield Leaf(path, module)
 
 
-def layers(found: tuple[Item, ...], in_shortcut: bool = False) -> Iterator[tuple[Leaf, bool]]:
-    """The layers with weights, in order, and whether each lies in a shortcut: in the second of the branches."""
+def _computes_as(module: nn.Module, kind: type[nn.Module]) -> bool:
+    """Whether it is of this kind, and computes as all of it do: a subclass may have a `forward` of its own."""
+    return isinstance(module, kind) and getattr(module.forward, "__func__", None) is kind.forward
+
+
+def leaves(found: tuple[Item, ...], in_shortcut: bool = False) -> Iterator[tuple[Leaf, bool]]:
+    """All modules that compute something, in order, and whether each lies in a shortcut: in the second of the
+    branches."""
     for item in found:
         if isinstance(item, Fork):
-            yield from layers(item.branches[0], in_shortcut)
-            yield from layers(item.branches[1], True)
-        elif item.has_weights:
+            yield from leaves(item.branches[0], in_shortcut)
+            yield from leaves(item.branches[1], True)
+        else:
             yield item, in_shortcut
+
+
+def layers(found: tuple[Item, ...]) -> Iterator[tuple[Leaf, bool]]:
+    """Of `leaves`, the layers with weights."""
+    return (one for one in leaves(found) if one[0].has_weights)

@@ -41,7 +41,9 @@ def input_values(source: Input, shape: tuple[int, ...]) -> Values:
     _require(source.kind in (BYTES, SIGNS, REAL), f"unknown kind of input {source.kind!r}")
     for values in (source.shift, source.scale):
         _require(values is None or (source.kind == REAL and values.shape == shape[:1]), "shift and scale of the input")
+        _require(values is None or bool(np.isfinite(values).all()), "a value of the input that is not finite")
     _require((source.shift is None) == (source.scale is None), "the input has one of shift and scale")
+    _require(source.scale is None or bool(source.scale.all()), "a scale of the input that is 0")
     return Values(source.kind, tuple(shape), {BYTES: 255, SIGNS: 1}.get(source.kind, 0))
 
 
@@ -73,6 +75,7 @@ def after(operation: Operation, x: Values, *others: Values) -> Values:
         _require(kind == SUMS, f"takes sums, not {kind}")
         _require(operation.threshold.shape == shape[:1], f"{operation.threshold.shape[0]} thresholds for {text(x)}")
         _require(operation.inverted.shape == (-(-shape[0] // 8),), "bits of `inverted`")
+        _require_no_tail(operation.inverted, shape[0], "inverted")
         _require(int(np.abs(operation.threshold.astype(np.int64)).max()) <= bound + 1, "a threshold past ±(terms + 1)")
         return Values(SIGNS, shape, 1)
     if isinstance(operation, Norm):
@@ -103,10 +106,17 @@ def _require_by_channel(x: Values, *arrays: np.ndarray) -> None:
         _require(bool(np.isfinite(values).all()), "a value that is not finite")
 
 
+def _require_no_tail(bits: np.ndarray, count: int, name: str) -> None:
+    """All bits of the last axis after the first `count` are 0."""
+    _require(count % 8 == 0 or not (bits[..., -1] >> count % 8).any(), f"bits of `{name}` after the last one")
+
+
 def _after_pool(pool: Pool, shape: tuple[int, ...]) -> tuple[int, ...]:
     _require(len(shape) == 3 and pool.size >= 1 and pool.stride >= 0, f"size {pool.size}, maps {shape}")
     _require(0 <= pool.padding <= pool.size // 2, f"padding {pool.padding} of windows of {pool.size}")
-    rows, columns = ((side + 2 * pool.padding - pool.size) // pool.step + 1 for side in shape[1:])
+    padded = [side + 2 * pool.padding for side in shape[1:]]
+    _require(shape[0] * float(padded[0]) * padded[1] <= LARGEST, f"pads to {padded[0]}×{padded[1]} places")
+    rows, columns = ((side - pool.size) // pool.step + 1 for side in padded)
     _require(rows >= 1 and columns >= 1, f"size {pool.size}, maps {shape}")
     return shape[0], rows, columns
 
@@ -116,6 +126,10 @@ def _after_product(operation: Dense | Conv, x: Values) -> tuple[int, ...]:
     last = -(-operation.inputs // 8) if weight.dtype == np.uint8 else operation.inputs
     _require(operation.inputs >= 1 and min(weight.shape, default=0) >= 1, "no inputs or outputs")
     _require(weight.shape[-1] == last, f"weight {weight.shape} for {operation.inputs} inputs")
+    if weight.dtype == np.uint8:
+        _require_no_tail(weight, operation.inputs, "weight")
+    else:
+        _require(bool(np.isfinite(weight).all()), "a weight that is not finite")
     if isinstance(operation, Dense):
         _require(weight.ndim == 2 and shape == (operation.inputs,), f"{operation.inputs} inputs of {shape}")
         return weight.shape[:1]

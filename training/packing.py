@@ -55,6 +55,8 @@ def _fold(training: Training) -> PackedNet:
         "scaling": config.dataset.scaling,
         "net": config.net.name,
     }
+    if getattr(config.dataset, "subset", False):  # whose test set is another
+        info["subset"] = 1
     return fold(training.method.net, training.data.input_shape, config.dataset.scaling, info=info, **ends)
 
 
@@ -71,7 +73,8 @@ def _compare(training: Training, net: PackedNet, runner: Engine, batches: Loader
     """Error in % of the packed net on a split and where its classes are others than the trained net's; images per
     second."""
     method, pixels = training.method.eval(), net.input.takes_pixels
-    wrong, differ, seconds, count = 0, [], 0.0, 0
+    wrong, differ, seconds, count = 0, 0, 0.0, 0
+    told: list[str] = []
     for stored, y in batches.unscaled():
         x = batches.scale(stored)
         images = stored.cpu().numpy() if pixels else x.float().cpu().numpy()
@@ -84,19 +87,21 @@ def _compare(training: Training, net: PackedNet, runner: Engine, batches: Loader
         with training.trainer.precision_plugin.forward_context():
             trained = method.predict(x).argmax(1).cpu().numpy()
             places = np.flatnonzero(found != trained)
-            if len(places):
-                differ += [f"{count + i}: {text}" for i, text in _explained(training, net, x, images, places)]
+            differ += len(places)
+            if len(shown := places[: SHOWN - len(told)]):
+                told += [f"{count + i}: {text}" for i, text in _explained(training, net, x, images, shown)]
         count += len(x)
     error = 100 * wrong / count
-    return {"error": error, "images": count, "differ": len(differ), "differences": differ[:SHOWN]}, count / seconds
+    return {"error": error, "images": count, "differ": differ, "differences": told}, count / seconds
 
 
 def _explained(
     training: Training, net: PackedNet, x: torch.Tensor, images: np.ndarray, places: np.ndarray
 ) -> list[tuple[int, str]]:
-    """What is known of each image that the nets tell differently, by its place in the batch."""
+    """What is known of the images at `places`, which the nets tell differently, by their places in the batch."""
+    known, reason = {}, "both predict the same where they are computed layer by layer"
     try:
-        known = {int(places[d.index]): str(d) for d in explain(training.method.net, net, x[places], images[places])}
-    except PackError:
-        known = {}
-    return [(int(i), known.get(int(i), "different in this batch only")) for i in places]
+        known = {d.index: str(d) for d in explain(training.method.net, net, x, images, places)}
+    except PackError as error:
+        reason = str(error)
+    return [(i, known.get(i, f"not explained: {reason}")) for i in map(int, places)]

@@ -77,14 +77,16 @@ def add_outcome(training: Training) -> None:
 
 def save_finished(training: Training, packed: bytes | None = None) -> None:
     """Writes the record, and the chosen weights and the packed net beside the checkpoint, which is no longer needed
-    then."""
+    then. Without a packed net the one of an earlier run of this id goes, of which the record says nothing any more."""
     record, run = training.record, training.run
     record.status = "done"
     if run.config.save_weights:
         save_whole(training.history.best_weights, run.weights)
-    if packed:
-        for path in run.packed_paths:
+    for path in run.packed_paths:
+        if packed:
             write_whole(path, packed)
+        else:
+            path.unlink(missing_ok=True)
     save(record, run.record_path)
     run.failed_path.unlink(missing_ok=True)
     run.checkpoint.unlink(missing_ok=True)

@@ -1,9 +1,13 @@
 """python -m packed: what the commands print, and one line where something is wrong."""
 
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.io import savemat
 
 import packed
 from datamodules import DATASETS
@@ -70,6 +74,30 @@ def test_eval_reads_a_folder_of_images(path, trained, tmp_path, capsys):
     assert f"({wrong} of 60 images" in capsys.readouterr().out
 
 
+def test_eval_of_a_subsets_net_reads_the_subset(make, tmp_path, capsys):
+    """Without a data set it is the one of the run; svhn itself would be the published set, which is not there."""
+    generator = np.random.default_rng(0)
+    (tmp_path / "svhn_subset").mkdir()
+    for part, count in (("train", 3), ("test", 40)):
+        images = generator.integers(0, 256, (32, 32, 3, count)).astype(np.uint8)
+        labels = generator.integers(1, 11, (count, 1)).astype(np.uint8)
+        savemat(tmp_path / "svhn_subset" / f"{part}_32x32.mat", {"X": images, "y": labels})
+    net = fold(
+        make("ste", "tiny", shape=(3, 32, 32)).net, (3, 32, 32), "symmetric", info={"dataset": "svhn", "subset": 1}
+    )
+    wrong = int((packed.engine(net).predict(images.transpose(3, 2, 0, 1).copy()) != labels[:, 0] % 10).sum())
+    packed.save(net, tmp_path / "net.safetensors")
+    assert main(["eval", str(tmp_path / "net.safetensors"), "--data-dir", str(tmp_path)]) == 0
+    assert f"({wrong} of 40 images of svhn subset)" in capsys.readouterr().out
+
+
+def test_eval_of_a_folders_net_asks_for_the_folder(make, tmp_path, capsys):
+    net = fold(make("ste", "tiny").net, (3, 9, 8), "symmetric", info={"dataset": "folder"})
+    packed.save(net, tmp_path / "net.safetensors")
+    assert main(["eval", str(tmp_path / "net.safetensors")]) == 2
+    assert "give the folder of its test images" in capsys.readouterr().err
+
+
 def test_c_and_onnx_are_written(path, tmp_path, capsys):
     assert main(["c", path]) == 0
     out, err = capsys.readouterr()
@@ -79,7 +107,7 @@ def test_c_and_onnx_are_written(path, tmp_path, capsys):
     assert main(["onnx", path]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "net.onnx")
     assert (tmp_path / "net.onnx").stat().st_size > 1000
-    assert main(["onnx", path, "--output", str(tmp_path / "none" / "net.onnx")]) == 2
+    assert main(["onnx", path, "--output", str(tmp_path / "net.onnx" / "net.onnx")]) == 2
     assert "cannot write" in capsys.readouterr().err
 
 
@@ -100,6 +128,8 @@ def test_bench_compares_with_the_twin(path, capsys):
             f"error: nothing is no folder and no data set (valid: {DATA})",
         ),
         (["eval", "FILE", "--threads", "0"], "error: --threads 0: at least 1"),
+        (["onnx", "FILE", "--batch", "0"], "error: --batch must be larger than 0"),
+        (["onnx", "FILE", "--batch", "-1"], "error: --batch must be larger than 0"),
         (["bench", "FILE", "--batch", "0"], "error: --batch and --seconds must be larger than 0"),
     ],
 )
@@ -124,6 +154,34 @@ def test_a_folder_that_does_not_fit_is_refused(make, path, tmp_path, capsys):
     assert "whitened" in capsys.readouterr().err
 
 
+def test_an_onnx_file_is_written_whole_or_not_at_all(path, tmp_path, capsys, monkeypatch):
+    class Export:
+        @staticmethod
+        def to_onnx(*_):
+            return SimpleNamespace(SerializeToString=lambda: b"new")
+
+    def fails(*_):
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / "net.onnx").write_bytes(b"old")
+    monkeypatch.setattr("packed.__main__.find_spec", lambda name: True)
+    monkeypatch.setitem(sys.modules, "packed.qonnx_export", Export)
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", fails)
+        assert main(["onnx", path]) == 2
+    assert capsys.readouterr().err == f"error: cannot write {tmp_path / 'net.onnx'}: No space left on device\n"
+    assert (tmp_path / "net.onnx").read_bytes() == b"old"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["net.onnx", "net.safetensors"]
+    assert main(["onnx", path]) == 0
+    assert (tmp_path / "net.onnx").read_bytes() == b"new"
+
+
 def test_sizes_are_told_in_three_digits():
+    assert [human(n) for n in (1_023_400, 1_023_700, 2**20, 1.5 * 2**30)] == [
+        "999 KiB",
+        "0.976 MiB",
+        "1 MiB",
+        "1.5 GiB",
+    ]
     assert [human(n) for n in (1000, 42_000, 1_300_000, 56_000_000)] == ["0.977 KiB", "41 KiB", "1.24 MiB", "53.4 MiB"]
     assert compared(42_000, 1_150_000) == "41 KiB (fp32 1.1 MiB, 27.4× smaller)"

@@ -3,7 +3,9 @@
 import ctypes
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,12 +13,12 @@ import torch
 from sklearn.datasets import load_digits
 
 import packed
-from packed import PackError
+from packed import PackError, bench
 from packed.bench import torch_twin
 from packed.c_export import to_c
 from packed.fold import fold
 from packed.net import PackedNet
-from packed.operations import Dense, Input, Norm
+from packed.operations import Conv, Dense, Flatten, Input, Norm, Pool, Threshold
 from tests.packed.conftest import SHAPES, scaled
 
 TWINS = [
@@ -81,8 +83,6 @@ def test_c_with_large_thresholds_and_a_tie_of_logits(compiled):
     generator = np.random.default_rng(0)
     bits = generator.integers(0, 256, (9, 200), dtype=np.uint8)
     thresholds = generator.integers(-60_000, 60_000, 9).astype(np.int32)
-    from packed.operations import Flatten, Threshold
-
     one = np.ones(3, np.float32)
     last = np.array([[255, 1], [255, 1], [0, 0]], np.uint8)
     net = PackedNet(
@@ -106,6 +106,17 @@ def test_c_with_large_thresholds_and_a_tie_of_logits(compiled):
     np.testing.assert_array_equal(packed.engine(net, "fast").predict(x), expected)
 
 
+@pytest.mark.parametrize("name", ["*\\ int evil; /*", "*?/ int evil; /?*", "*/*/ int evil; /*/", "??/ evil //", "*?"])
+def test_what_a_file_says_of_itself_stays_a_comment(name, compiled, make):
+    net = fold(make("ste", "mlp", width=8, depth=1).net, SHAPES["mlp"], "symmetric", info={"run_id": name})
+    text = to_c(net).text
+    comment, _, code = text.partition("*/\n#include")
+    assert comment.count("/*") == 1
+    assert "*/" not in comment
+    assert "evil" not in code
+    compiled(text)
+
+
 def test_c_tells_its_bytes(make):
     net = fold(make("ste", "mlp", width=16, depth=1).net, SHAPES["mlp"], "symmetric")
     code = to_c(net)
@@ -119,6 +130,35 @@ def test_c_is_refused_where_numbers_are_real(make):
         to_c(fold(make("ste", "tiny").net, SHAPES["tiny"], "zca"))
     with pytest.raises(PackError, match="C has no norm of sums"):
         to_c(fold(make("binaryconnect", "tiny").net, SHAPES["tiny"], "symmetric"))
+
+
+def sums_of_conv(places, classes, *rest):
+    """Two binary maps of places × places sums of one pixel each, and what follows."""
+    conv = Conv(1, 0, 1, np.ones((2, 1, 1, 1), np.uint8))
+    return PackedNet((1, places, places), classes, Input("bytes"), (conv, *rest))
+
+
+def test_c_flattens_sums_of_one_place_only(compiled):
+    """Of several places it has one threshold a map, and one sum."""
+    eight = Norm(*np.zeros((3, 8), np.float32))
+    steps = Threshold(np.zeros(8, np.int32), np.zeros(1, np.uint8)), Dense(8, np.zeros((8, 1), np.uint8))
+    for net in (sums_of_conv(2, 8, Flatten(), eight), sums_of_conv(2, 8, Flatten(), *steps)):
+        with pytest.raises(PackError, match="C has no flatten of sums at 2×2 places: only of signs"):
+            to_c(net)
+    slopes = Norm(*np.array([[0, 0], [1, -1], [0, 0]], np.float32))
+    one = sums_of_conv(1, 2, Flatten(), slopes)
+    assert compiled(to_c(one).text)(np.array([[0], [200]], np.uint8)) == [1, 0]
+
+
+def test_c_says_which_pooling_it_has():
+    flat = Flatten(), Dense(2, np.zeros((2, 1), np.uint8))
+    sign = Threshold(np.zeros(2, np.int32), np.zeros(1, np.uint8))
+    for steps, text in (
+        ((sign, Pool(2), *flat), "C has no pool of signs: only of sums, before batch norm and sign"),
+        ((Pool(2, 1), sign, *flat), "C has no pool of sums by windows that overlap or reach over the edge"),
+    ):
+        with pytest.raises(PackError, match=text):
+            to_c(sums_of_conv(2, 2, *steps))
 
 
 @pytest.mark.parametrize(("method", "net", "scaling"), [*CASES, ("binaryconnect", "tiny", "standardize")])
@@ -166,9 +206,22 @@ def test_the_twins_of_the_benchmark_compute_the_same_net(method, net, scaling, m
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
+def test_a_net_that_onnx_refuses_is_timed_without_it(make, monkeypatch, capsys):
+    class Export:
+        @staticmethod
+        def to_onnx(*_, **__):
+            raise PackError("ONNX has no such net")
+
+    monkeypatch.setattr(bench, "find_spec", lambda name: True)
+    monkeypatch.setitem(sys.modules, "onnxruntime", SimpleNamespace(SessionOptions=SimpleNamespace))
+    monkeypatch.setitem(sys.modules, "packed.qonnx_export", Export)
+    net = fold(make("ste", "mlp").net, SHAPES["mlp"], "symmetric")
+    assert list(bench.contenders(net, digits(SHAPES["mlp"], 2))) == ["packed (fast)", "torch float32"]
+    assert capsys.readouterr().err == "  without ONNX Runtime: ONNX has no such net\n"
+
+
 def test_qonnx_refuses_sums_that_float32_does_not_hold():
     pytest.importorskip("onnx", reason="the dependency group onnx is not installed")
-    from packed.operations import Flatten
     from packed.qonnx_export import to_onnx
 
     weight = np.zeros((2, 5000), np.uint8)

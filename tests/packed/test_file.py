@@ -13,6 +13,8 @@ import packed
 from packed import PackError
 from packed.file import digest, from_bytes, to_bytes
 from packed.fold import fold
+from packed.operations import Pool
+from packed.values import Values, after
 from tests.packed.conftest import SHAPES
 
 
@@ -164,35 +166,83 @@ def test_a_description_that_claims_much_takes_no_memory(path):
         one_line(rewritten(path, with_sides(side)))
 
 
+def with_input(**values):
+    """A net whose first layer takes real values, and what its input then has."""
+
+    def change(d, t):
+        d["input"]["kind"] = "real"
+        t.update({f"input.{name}": np.full(3, value, np.float32) for name, value in values.items()})
+
+    return change
+
+
 CHANGES = {
-    "an unknown operation": lambda d, t: d["operations"][1].update(op="exec"),
-    "no operations": lambda d, t: d.update(operations=[]),
-    "operations are no list": lambda d, t: d.update(operations=7),
-    "a missing tensor": lambda d, t: t.pop("0.weight"),
-    "a tensor too many": lambda d, t: t.update({"0.more": np.zeros(3, np.float32)}),
-    "a tensor of another type": lambda d, t: t.update({"0.weight": t["0.weight"].astype(np.int64)}),
-    "a tensor of another shape": lambda d, t: t.update({"0.weight": t["0.weight"][:, :2]}),
-    "an empty tensor": lambda d, t: t.update({"0.weight": t["0.weight"][:0]}),
-    "more inputs": lambda d, t: d["operations"][0].update(inputs=4),
-    "stride 0": lambda d, t: d["operations"][0].update(stride=0),
-    "padding of the kernel's size": lambda d, t: d["operations"][0].update(padding=3),
-    "pool 0": lambda d, t: d["operations"][1].update(size=0),
-    "pool larger than the maps": lambda d, t: d["operations"][1].update(size=100),
-    "too few thresholds": lambda d, t: t.update({"2.threshold": t["2.threshold"][:3]}),
-    "a threshold past all sums": lambda d, t: t["2.threshold"].__setitem__(0, 2**31 - 1),
-    "other classes": lambda d, t: d.update(classes=11),
-    "a norm of NaN": lambda d, t: t["7.scale"].__setitem__(0, np.nan),
-    "an unknown input": lambda d, t: d["input"].update(kind="pickle"),
-    "no input": lambda d, t: d.pop("input"),
-    "a missing setting": lambda d, t: d["operations"][0].pop("padding"),
-    "info is no object": lambda d, t: d.update(info=[1]),
+    "an unknown operation": (lambda d, t: d["operations"][1].update(op="exec"), "operation 1 is a 'exec', which"),
+    "no operations": (lambda d, t: d.update(operations=[]), "tensor 0.weight belongs to no operation"),
+    "operations are no list": (lambda d, t: d.update(operations=7), "'int' object is not iterable"),
+    "a missing tensor": (lambda d, t: t.pop("0.weight"), "tensor 0.weight is missing"),
+    "a tensor too many": (lambda d, t: t.update({"0.more": np.zeros(3, np.float32)}), "0.more belongs to no operation"),
+    "a tensor of another type": (
+        lambda d, t: t.update({"0.weight": t["0.weight"].astype(np.int64)}),
+        "tensor 0.weight is int64",
+    ),
+    "a tensor of another shape": (
+        lambda d, t: t.update({"6.weight": t["6.weight"][:, :3].copy()}),
+        "operation 6 (dense): weight (10, 3) for 28 inputs",
+    ),
+    "an empty tensor": (lambda d, t: t.update({"0.weight": t["0.weight"][:0]}), "no inputs or outputs"),
+    "more inputs": (lambda d, t: d["operations"][0].update(inputs=4), "4 maps in (3, 9, 8)"),
+    "stride 0": (lambda d, t: d["operations"][0].update(stride=0), "padding 1, stride 0"),
+    "padding of the kernel's size": (lambda d, t: d["operations"][0].update(padding=3), "padding 3, stride 1"),
+    "pool 0": (lambda d, t: d["operations"][1].update(size=0), "operation 1 (pool): size 0"),
+    "pool larger than the maps": (lambda d, t: d["operations"][1].update(size=100), "operation 1 (pool): size 100"),
+    "too few thresholds": (
+        lambda d, t: t.update({"2.threshold": t["2.threshold"][:3]}),
+        "3 thresholds for sums 7×2×2",
+    ),
+    "a threshold past all sums": (
+        lambda d, t: t["2.threshold"].__setitem__(0, 2**31 - 1),
+        "a threshold past ±(terms + 1)",
+    ),
+    "bits after the last of inverted": (lambda d, t: t["2.inverted"].__ior__(128), "bits of `inverted` after the last"),
+    "bits after the last of a weight": (lambda d, t: t["0.weight"][0, 0].__ior__(8), "bits of `weight` after the last"),
+    "other classes": (lambda d, t: d.update(classes=11), "gives real 10, not 11 logits"),
+    "a norm of NaN": (lambda d, t: t["7.scale"].__setitem__(0, np.nan), "operation 7 (norm): a value that is not fin"),
+    "a weight of NaN": (
+        lambda d, t: t.update({"6.weight": np.full((10, 28), np.nan, np.float32)}),
+        "operation 6 (dense): a weight that is not finite",
+    ),
+    "an unknown input": (lambda d, t: d["input"].update(kind="pickle"), "unknown kind of input 'pickle'"),
+    "an input of scale 0": (with_input(shift=1, scale=0), "a scale of the input that is 0"),
+    "an input of scale NaN": (with_input(shift=1, scale=np.nan), "a value of the input that is not finite"),
+    "an input of shift NaN": (with_input(shift=np.nan, scale=1), "a value of the input that is not finite"),
+    "an input without a scale": (with_input(shift=1), "the input has one of shift and scale"),
+    "no input": (lambda d, t: d.pop("input"), "KeyError 'input'"),
+    "a missing setting": (lambda d, t: d["operations"][0].pop("padding"), "KeyError 'padding'"),
+    "info is no object": (lambda d, t: d.update(info=[1]), "'list' object has no attribute 'items'"),
+    "info of no plain value": (lambda d, t: d["info"].update(net=["mlp"]), "info: 'net' is ['mlp'], no printable text"),
+    "half of a character": (lambda d, t: d["info"].update(net="\ud800"), "info: 'net' is '\\ud800', no printable text"),
+    "an order to the terminal": (lambda d, t: d["info"].update({"\33[2J": 1}), "info: '\\x1b[2J' is 1, no printable"),
+    "bytes of 400 digits": (lambda d, t: d["info"].update(float32_bytes=10**400), "float32_bytes is 1000000"),
+    "no bytes": (lambda d, t: d["info"].update(float32_bytes=0), "float32_bytes is 0, no number of bytes"),
+    "bytes as text": (lambda d, t: d["info"].update(float32_bytes="9"), "float32_bytes is '9', no number of bytes"),
 }
 
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_what_does_not_fit_is_refused(change, path):
-    text = one_line(rewritten(path, CHANGES[change]))
-    assert "Error" not in text or "not a packed net" in text
+    how, words = CHANGES[change]
+    text = one_line(rewritten(path, how))
+    assert text.startswith(f"{path}: not a packed net: ")
+    assert words in text
+
+
+def test_a_pool_pads_no_more_than_a_net_can_hold():
+    """The file has two numbers more for it, the engines the padded maps."""
+    sides = 8 + 2 * 20_000
+    assert after(Pool(3, 2, 1), Values("sums", (64, 1, 1), 9)).shape == (64, 1, 1)
+    with pytest.raises(PackError, match=f"pads to {sides}×{sides} places"):
+        after(Pool(40_000, 1, 20_000), Values("sums", (1, 8, 8), 9))
 
 
 def test_a_file_may_be_read_by_all(net, path):

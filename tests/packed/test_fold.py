@@ -13,6 +13,7 @@ from methods.binary.normalization import ChannelNorm
 from methods.binary.shift import ShiftBatchNorm1d
 from methods.binary.sign import Activation, ActivationSign, Identity, WeightSign
 from packed import PackError, engine
+from packed.compare import explain
 from packed.fold import fold
 from packed.operations import Norm, Threshold
 from tests.packed.conftest import SHAPES, scaled
@@ -56,6 +57,20 @@ def test_other_ways_of_the_bernoulli_layers_are_steps_too(how, make, images):
     packed = fold(trained, SHAPES["tiny"], "symmetric")
     x = images(SHAPES["tiny"])
     np.testing.assert_array_equal(engine(packed).logits(x), logits_of(trained, x, "symmetric"))
+
+
+@pytest.mark.parametrize("how", ["auto", "exact", "clt"])
+def test_a_sum_of_0_is_on_the_upper_side_of_the_step(how, make, images):
+    """Of an even number of signs, whose sums float32 has exactly."""
+    shape = (1, 6, 6)
+    trained = make("bernoulli", "mlp", shape=shape, settings={"how": how}, outliers=False, width=64).net
+    x = images(shape)
+    with torch.no_grad():
+        weight = trained[1].quantizer(trained[1].weight).numpy()
+        sums = np.where(x.reshape(len(x), 36) > 127, 1, -1) @ weight.T
+        assert (trained[1](scaled(x, "binary").flatten(1)).numpy() == (sums >= 0)).all()
+    assert (sums == 0).sum() > 100
+    np.testing.assert_array_equal(engine(fold(trained, shape, "binary")).logits(x), logits_of(trained, x, "binary"))
 
 
 @pytest.mark.parametrize("method", REAL_ACTIVATIONS)
@@ -239,6 +254,49 @@ def test_the_last_batch_norm_is_found_to_the_bit(make):
         np.testing.assert_array_equal((centered * norm.scale + norm.shift).astype(np.float32), expected)
 
 
+def test_a_module_that_stands_twice_in_a_net_is_packed_twice(images):
+    torch.manual_seed(0)
+    sign, drop = ActivationSign(), nn.Dropout()
+
+    def layer(inputs, outputs):
+        norm = nn.BatchNorm1d(outputs)
+        nn.init.normal_(norm.running_mean, std=5)
+        return BinaryLinear(inputs, outputs, WeightSign()), norm
+
+    net = nn.Sequential(
+        nn.Flatten(), *layer(35, 20), sign, drop, *layer(20, 20), sign, drop, *layer(20, 10)
+    ).eval()  # fmt: skip
+    packed = fold(net, (1, 5, 7), "symmetric")
+    assert sum(isinstance(o, Threshold) for o in packed.operations) == 2
+    x = images((1, 5, 7))
+    np.testing.assert_array_equal(engine(packed).logits(x), logits_of(net, x, "symmetric"))
+    assert explain(net, packed, scaled(x, "symmetric"), x) == []
+    again = nn.BatchNorm1d(20)
+    shared = nn.Sequential(nn.Flatten(), net[1], again, sign, net[5], again, sign, net[9]).eval()
+    nn.init.normal_(again.running_mean, std=5)
+    np.testing.assert_array_equal(
+        engine(fold(shared, (1, 5, 7), "symmetric")).logits(x), logits_of(shared, x, "symmetric")
+    )
+
+
+@pytest.mark.parametrize("kind", [nn.Sequential, nn.Dropout, nn.Identity])
+def test_a_module_with_a_forward_of_its_own_is_not_taken_for_its_kind(kind):
+    class Own(kind):
+        def forward(self, x):
+            return x + super().forward(x)
+
+    class Named(nn.Sequential):
+        """A sequence that is only made in its own way, as all nets are."""
+
+    first = BinaryLinear(8, 8, WeightSign()), nn.BatchNorm1d(8), ActivationSign()
+    inner = [BinaryLinear(8, 8, WeightSign()), nn.BatchNorm1d(8), ActivationSign()]
+    last = BinaryLinear(8, 2, WeightSign())
+    fold(Named(nn.Flatten(), *first, Named(*inner), last).eval(), (1, 2, 4), "symmetric")
+    own = Own(*inner) if kind is nn.Sequential else Own()
+    with pytest.raises(PackError, match=r"4 \(Own\)"):
+        fold(nn.Sequential(nn.Flatten(), *first, own, last).eval(), (1, 2, 4), "symmetric")
+
+
 def test_what_cannot_be_packed_is_refused_with_the_layers_name(make):
     shape = SHAPES["tiny"]
     with pytest.raises(PackError, match=r"layer 0 \(BinaryConv2d\) has real weights, and so has every other"):
@@ -294,6 +352,22 @@ def test_pooling_of_what_falls_with_its_sum_is_refused():
     np.testing.assert_array_equal(engine(packed).logits(x), logits_of(net, x, "symmetric"))
 
 
+@pytest.mark.parametrize("bias", [0.0, 1e6])
+def test_a_large_value_of_one_channel_hides_no_error_of_another(bias):
+    class Bent(BinaryLinear):
+        def product(self, x, w):
+            return nn.functional.linear(x, w)
+
+        def forward(self, x):
+            return self.product(x, self.quantizer(self.weight)).clamp(-5, 5)
+
+    net = nn.Sequential(nn.Flatten(), Bent(20, 3, WeightSign()), nn.BatchNorm1d(3)).eval()
+    with torch.no_grad():
+        net[2].bias[1] = bias
+    with pytest.raises(PackError, match="layer 2: its output is not an affine function of the sum"):
+        fold(net, (1, 4, 5), "binary")
+
+
 def test_an_activation_that_turns_back_is_no_threshold():
     class Band(nn.Module):
         def forward(self, x):
@@ -303,6 +377,14 @@ def test_an_activation_that_turns_back_is_no_threshold():
     net[3] = Band()
     with pytest.raises(PackError, match="the sign of channel 0 is not a threshold"):
         fold(net, (1, 1, 5), "binary")
+
+
+@pytest.mark.parametrize("function", [nn.ReLU6(), nn.Hardtanh(0, 6)])
+def test_an_activation_that_is_relu_near_0_only_is_refused(function):
+    last = BinaryLinear(9, 3, WeightSign())
+    net = nn.Sequential(nn.Flatten(), BinaryLinear(64, 9, WeightSign()), function, last).eval()  # sums up to ±64
+    with pytest.raises(PackError, match=r"layer 2 \((ReLU6|Hardtanh)\) is none of relu, tanh, hardtanh, sign"):
+        fold(net, (1, 8, 8), "binary")
 
 
 def test_folding_leaves_the_net_as_it_was(make):

@@ -11,6 +11,7 @@ import packed
 from methods import METHODS
 from methods.binary.layers import BinaryConv2d, BinaryLinear
 from methods.binary.sign import ActivationSign, WeightSign
+from methods.nets.residual import Sum
 from packed import PackedNet, PackError, engine
 from packed.c_export import to_c
 from packed.compare import explain
@@ -153,6 +154,19 @@ def test_residual_values_are_the_trained_nets_to_the_bit(images):
             for way in ("fast", "reference"):
                 np.testing.assert_array_equal(engine(folded, way).logits(x), logits_of(net, x, scaling))
         nearly(engine(folded).logits(x), logits_of(net, x, scaling))
+
+
+def test_an_input_of_signs_that_is_flattened_in_both_branches(images):
+    def branch():
+        return nn.Sequential(nn.Flatten(), BinaryLinear(48, 6, WeightSign()), nn.BatchNorm1d(6))
+
+    torch.manual_seed(0)
+    last = BinaryLinear(6, 4, WeightSign())
+    net = nn.Sequential(Sum(branch(), branch()), ActivationSign(), last).eval()
+    folded = fold(net, (3, 4, 4), "binary")
+    x = images((3, 4, 4))
+    for way in ("reference", "fast"):
+        np.testing.assert_array_equal(engine(folded, way).logits(x), logits_of(net, x, "binary"))
 
 
 def test_a_real_net_has_nothing_to_pack_and_a_bernoulli_net_no_affine_sums(trained):

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from scipy.io import savemat
 
 import packed
 from methods import METHODS
-from packed.operations import Threshold
+from packed.__main__ import main
+from packed.operations import PackError, Threshold
 from results.record import Record, load
 from training import packing
 from training.packing import pack
@@ -112,6 +114,43 @@ def test_predictions_that_differ_are_counted_and_told(configure, assemble, monke
         assert "signs of layer 3 differ" in text
 
 
+def test_what_is_not_explained_says_why(configure, assemble, monkeypatch):
+    training = assemble(configure("epochs=1"))
+    training.fit()
+    taken = []
+
+    def explain(net, packed_net, x, images, places):
+        taken.append((len(x), len(images), places))
+        raise PackError("the nets cannot be told side by side")
+
+    monkeypatch.setattr(packing, "explain", explain)
+    monkeypatch.setattr(training.method, "predict", lambda x: torch.eye(10)[torch.zeros(len(x), dtype=int)])
+    training.data.setup("test")
+    pack(training)
+    test = training.record.packed["test"]
+    assert test["differ"] > len(test["differences"]) == 10
+    assert all(t.endswith(": not explained: the nets cannot be told side by side") for t in test["differences"])
+    assert all(len(places) < x == images for x, images, places in taken)  # the whole batch, as it was predicted
+    monkeypatch.setattr(packing, "explain", lambda *_: [])
+    pack(training)
+    (text, *_) = training.record.packed["test"]["differences"]
+    assert text.endswith(": not explained: both predict the same where they are computed layer by layer")
+
+
+def test_a_subsets_net_is_evaluated_on_its_own_test_set(configure, tmp_path, capsys):
+    generator = np.random.default_rng(0)
+    (tmp_path / "svhn_subset").mkdir()
+    for part, count in (("train", 200), ("test", 30)):
+        images = generator.integers(0, 256, (32, 32, 3, count)).astype(np.uint8)
+        labels = np.arange(count)[:, None] % 10 + 1
+        savemat(tmp_path / "svhn_subset" / f"{part}_32x32.mat", {"X": images, "y": labels.astype(np.uint8)})
+    run = configure("dataset=svhn", "dataset.subset=true", f"data_dir={tmp_path}", "epochs=1", "limit_train=0")
+    error = train(run).packed["test"]["error"]
+    capsys.readouterr()
+    assert main(["eval", str(run.packed_paths[0]), "--data-dir", str(tmp_path)]) == 0
+    assert f"error {error:.2f} % ({round(30 * error / 100)} of 30 images of svhn subset)" in capsys.readouterr().out
+
+
 def test_a_net_that_cannot_be_packed_says_why(configure):
     record = train(configure("method=real", "epochs=1"))
     assert record.packed == {
@@ -136,6 +175,20 @@ def test_a_run_without_a_test_packs_nothing(configure, tmp_path):
     run = configure("epochs=1", "test=false", f"packed_dir={tmp_path}/kept")
     assert train(run).packed == {}
     assert not any(path.exists() for path in run.packed_paths)
+
+
+def test_no_packed_net_of_earlier_weights_stays(configure, tmp_path):
+    settings = "epochs=1", f"packed_dir={tmp_path}/kept"
+    other = configure("seed=1", *settings)
+    for run in (configure(*settings), other):
+        train(run)
+    again = configure(*settings, "rerun=true", "test=false")
+    assert again.packed_paths == configure(*settings).packed_paths
+    assert [path.exists() for path in again.packed_paths] == [True, True]
+    assert train(again).packed == {}
+    assert again.weights.exists()
+    assert [path.exists() for path in again.packed_paths] == [False, False]
+    assert [path.exists() for path in other.packed_paths] == [True, True]
 
 
 def test_packed_nets_are_kept_where_asked(configure, tmp_path):
