@@ -73,9 +73,9 @@ def cells_of(runs: pd.DataFrame) -> pd.DataFrame:
         best = min(found, key=_rank)
         rows.append(where_run | _cell(key, best, len(found)))
         if best["replicate"].notna().all():
-            others = [g for g in found if g["replicate"].isna().all() and g["epochs"].iloc[0] != best["epochs"].iloc[0]]
-            for epochs in sorted({int(g["epochs"].iloc[0]) for g in others}):
-                own = [g for g in others if g["epochs"].iloc[0] == epochs]
+            beside = [g for g in found if g["replicate"].isna().all() and g["epochs"].iloc[0] != best["epochs"].iloc[0]]
+            for epochs in sorted({int(g["epochs"].iloc[0]) for g in beside}):
+                own = [g for g in beside if g["epochs"].iloc[0] == epochs]
                 rows.append(where_run | _cell(f"{key}, {epochs} epochs", min(own, key=_rank), len(own)))
     return pd.DataFrame(rows)
 
