@@ -74,9 +74,9 @@ def test_a_question_is_planned_once_and_answered(call, small, tmp_path):
     assert "ste is added" in outcome.out
     assert re.search(r"an epoch +ste [\d.e-]+ s \(timed\), bop [\d.e-]+ s \(timed\)", outcome.out)
     assert "2 replicates of 2 trials and 1 runs, 1 epochs" in outcome.out
-    # two replicates detect 5.65 σ, and σ = 0.5 is assumed
+    # two replicates detect 10.4 σ by a Welch test of one to two degrees of freedom, and σ = 0.5 is assumed
     told = re.search(r"a difference to ste of ([\d.]+) points .* 0.5 points \(assumed: no record tells\)", outcome.out)
-    assert float(told[1]) == 2.8
+    assert float(told[1]) == 5.2
     runs = records_in(tmp_path / "runs").values()
     assert sorted((r.config["method"]["name"], r.config["seed"]) for r in runs) == [
         ("bop", 1001),
