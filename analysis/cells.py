@@ -21,8 +21,8 @@ MODEL_FLAGS = ["model.reconstruction", "model.binary_weights", "model.binary_act
 
 
 def net_of(row: Any) -> str:
-    """`mlp 2048×3`, `vgg width 32`, `bernoulli_cnn width 8, pixels ±1, crop 24`: the net, its size, and its images
-    where they are not the data set's usual ones."""
+    """`mlp 2048×3`, `vgg width 32`, `bernoulli_cnn width 8, pixels ±1, crop 24`: the net, its size, its images where
+    they are not the data set's usual ones, and how many it is trained on where that is a part of them."""
     size = NET_SIZE.get(row["net.name"], "").format(width=row["net.width"], depth=row.get("net.depth"))
     if isinstance(widths := row.get("net.widths"), tuple) and widths:
         size = "-".join(map(str, widths))
@@ -35,10 +35,11 @@ def net_of(row: Any) -> str:
     parts += [SCALED.get(scaling, str(scaling))] if scaling not in (None, "symmetric") else []
     parts += [f"crop {crop:.0f}"] if crop and not pd.isna(crop) else []
     parts += [str(augment)] if augment not in (None, "none") else []
+    parts += [f"{row['limit_train']:.0f} training examples"] if row.get("limit_train") else []
     return ", ".join(parts)
 
 
-def cells_of(runs: pd.DataFrame) -> pd.DataFrame:
+def cells_of(runs: pd.DataFrame, parts: bool = False) -> pd.DataFrame:
     """One row for each method, data set and net: the runs of one setting, which differ only in their seed, or those of
     a suite. A method that was run with real activations and with ±1 has a row for each, with a `key` of its own;
     `family` is the method.
@@ -48,13 +49,13 @@ def cells_of(runs: pd.DataFrame) -> pd.DataFrame:
     such as `ste, 40 epochs`. `n` values are averaged, those of the seeds or of a suite's replicates, each the mean over
     its seeds: test errors of the packed nets, where there are some. `settings` says how many there were to choose from,
     `failed` how many runs of the chosen one have no error because they failed (where all did, n is 0). Runs on a part
-    of the training set (`limit_train`), and those without a test, are no cells.
+    of the training set (`limit_train`) are cells only where `parts` are asked for, and those without a test are none.
 
     Where all runs of the setting have a packed net: `packed_bytes` and `float32_bytes` of one; `differ`, all
     predictions that are not the trained nets'."""
     if runs.empty:
         return pd.DataFrame()
-    runs = where(runs, limit_train=0)
+    runs = runs if parts else where(runs, limit_train=0)
     runs = runs.assign(net=[net_of(row) for _, row in runs.iterrows()])
     runs = runs.assign(**{name: runs.get(name, math.nan) for name in (*ERRORS, *PACKED, "replicate")})
     for name in MODEL_FLAGS:  # a run that failed early has none of its own: those of the method's other runs
@@ -70,14 +71,21 @@ def cells_of(runs: pd.DataFrame) -> pd.DataFrame:
         found = [g for _, g in (group if tested.empty else tested).groupby("setting")]
         key = f"{method}, activations ±1" if method in both and signs else str(method)
         where_run = {"family": method, "dataset": label, "net": net, "binary_activations": bool(signs)}
-        best = min(found, key=_rank)
-        rows.append(where_run | _cell(key, best, len(found)))
-        if best["replicate"].notna().all():
-            beside = [g for g in found if g["replicate"].isna().all() and g["epochs"].iloc[0] != best["epochs"].iloc[0]]
-            for epochs in sorted({int(g["epochs"].iloc[0]) for g in beside}):
-                own = [g for g in beside if g["epochs"].iloc[0] == epochs]
-                rows.append(where_run | _cell(f"{key}, {epochs} epochs", min(own, key=_rank), len(own)))
+        for suffix, part in _by_epochs(found).items():
+            rows.append(where_run | _cell(key + suffix, min(part, key=_rank), len(part)))
     return pd.DataFrame(rows)
+
+
+def _by_epochs(settings: list[pd.DataFrame]) -> dict[str, list[pd.DataFrame]]:
+    """What the key of a cell ends with → the settings that it is chosen from: all, or where a suite's counts, those of
+    its epochs, and those of others by themselves."""
+    best = min(settings, key=_rank)
+    parts: dict[str, list[pd.DataFrame]] = {"": []}
+    for runs in settings:
+        epochs, of_suite = int(runs["epochs"].iloc[0]), best["replicate"].notna().all()
+        same = not of_suite or epochs == best["epochs"].iloc[0]
+        parts.setdefault("" if same else f", {epochs} epochs", []).append(runs)
+    return parts
 
 
 def _rank(runs: pd.DataFrame) -> tuple[bool, int, float]:
@@ -133,5 +141,5 @@ def compared(table: pd.DataFrame) -> list[tuple[str, str]]:
     if table.empty:
         return []
     groups = table[table["n"] > 0].groupby(["dataset", "net"])
-    chosen = groups["binary"].any() & (groups["key"].nunique() > 1)
+    chosen = groups["binary"].any() & (groups["family"].nunique() > 1)
     return [(str(dataset), str(net)) for dataset, net in chosen[chosen].index]

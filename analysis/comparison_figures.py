@@ -25,7 +25,9 @@ def cell_curves(table: pd.DataFrame, dataset: str, net: str) -> pd.DataFrame:
     that they share an x."""
     chosen = table[(table["dataset"] == dataset) & (table["net"] == net) & (table["n"] > 0)]
     parts = [
-        epochs_of(cell["runs"], "seed").assign(method=cell["key"], binary_activations=cell["binary_activations"])
+        epochs_of(cell["runs"], "seed").assign(
+            method=cell["key"], real=cell["family"] == "real", binary_activations=cell["binary_activations"]
+        )
         for _, cell in chosen.iterrows()
     ]
     curves = pd.concat(parts, ignore_index=True)
@@ -50,7 +52,7 @@ def error_while_training(table: pd.DataFrame, dataset: str, net: str) -> Figure 
     axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
     plain_ticks(axes[0].yaxis, _ticks(curves["val_error"], 2))
     sns.move_legend(axes[1], "center left", bbox_to_anchor=(1, 0.5), title=None, frameon=False)
-    real = set(curves[~curves["binary_activations"]]["method"]) - {"real"}
+    real = set(curves[~curves["binary_activations"] & ~curves["real"]]["method"])
     for entry in axes[1].get_legend().get_texts():
         if entry.get_text() in real:
             entry.set_text(f"{entry.get_text()} (real activations)")
@@ -68,7 +70,7 @@ def flip_rates(table: pd.DataFrame, dataset: str, net: str) -> Figure | None:
 
     The axis is logarithmic, so an epoch without a flip has no point. None where no run has diagnostics."""
     curves = cell_curves(table, dataset, net)
-    curves = curves[curves["method"] != "real"]
+    curves = curves[~curves["real"]]
     if curves.empty or "flip_rate" not in curves:
         return None
     curves = curves.assign(flip_rate=curves["flip_rate"].where(curves["flip_rate"] > 0))

@@ -77,12 +77,13 @@ def _outside(material: Material, method: str) -> Iterator[str]:
         if cell["runs"]["replicate"].notna().any():
             continue
         same = (cells[["dataset", "net", "epochs"]] == cell[["dataset", "net", "epochs"]]).all(axis=1)
-        control = cells[same & (cells["key"] == CONTROL)]
+        control = cells[same & (cells["family"] == CONTROL)]
         beside = f"; {CONTROL} {number(control.iloc[0]['mean'])}" if len(control) and method != CONTROL else ""
         lost = f", {counted(cell['failed'], 'run')} failed" if cell["failed"] else ""
         told = f"{number(cell['mean'])} of {counted(cell['n'], 'seed')}{lost}{beside}"
-        name = "" if cell["key"] == method else f", {cell['key'].partition(', ')[2]}"
-        yield f"    {cell['dataset']}, {cell['net']}, {cell['epochs']} epochs{name}: {told}"
+        setting = f"{cell['dataset']}, {cell['net']}, {cell['epochs']} epochs"
+        more = cell["key"].removeprefix(method).removesuffix(f", {cell['epochs']} epochs")
+        yield f"    {setting}{more}: {told}"
 
 
 def _weak(found: SuiteRuns, method: str, trials: Path, spaces: Path) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """What the notebooks share: their material, how they show tables and figures, and how they are run.
 
-python -m analysis.notebook      runs all notebooks from the committed records, and keeps what they show
+python -m analysis.notebook      runs all notebooks from the records in results/, and keeps what they show
 """
 
 from functools import cache

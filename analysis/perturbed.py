@@ -73,8 +73,9 @@ def perturbed_table(perturbed: pd.DataFrame) -> pd.DataFrame:
     result = pd.DataFrame(rows)
     result.attrs["note"] = (
         "Validation error less that of the chosen configuration, in points: mean over the replicates that the values "
-        "chosen are of, or over n of them. One run each, with the same split and seed: small figures are noise, as "
-        "another seed would bring it. An empty cell is a value that the method refuses."
+        "chosen are of, or over n of them. One run each, with the same split and seed; another seed alone changes an "
+        "error by as much as the small figures. An empty cell is a value that the method refuses, or all of whose "
+        "chosen configurations failed."
     )
     return result
 

@@ -18,8 +18,9 @@ CORRUPTIONS = "test.corrupted."
 MEMORY = "peak memory, MiB"
 DETAILS = (
     "Means over replicates; of corrupted test images also the lowest and the highest replicate. The first trial has "
-    "the method's defaults where they lie in the ranges of its search. Seconds, memory and size are medians of the "
-    "runs. Seconds are those of a machine that may have done other work at the same time: benchmarks/ compares speed."
+    "the method's defaults, but for what its space fixes, or does not reach. Seconds, memory and size are medians of "
+    "the runs. Seconds are those of a machine that may have done other work at the same time: benchmarks/ compares "
+    "speed."
 )
 
 

@@ -18,7 +18,7 @@ def detectable(replicates: int, comparisons: int) -> float:
     Two methods with R independent, normal values each and the same σ: Welch's test finds a true difference δ where
     δ + D > t e. D is the error of the difference of means, e its standard error with ν degrees of freedom, and t of ν
     has level α/c, two-sided: Bonferroni's bound. So δ is the 80 % quantile of t e − D, here of simulated values. The
-    intervals of the verdict are narrower than Bonferroni's: with R = 3 and c = 10 they find a δ smaller by a fifth."""
+    intervals of the verdict are narrower than Bonferroni's where c is larger than 1."""
     if replicates < 2:
         return math.inf
     generator = np.random.default_rng(0)

@@ -13,7 +13,7 @@ from methods.base import Method
 
 # A run compiles by itself from this much work on. On one core of a Xeon with AVX-512, compiling `ste` takes 22 s for
 # mlp and 44 s for vgg; 1 to 4 s where the compiler's cache has the net. It saves 12 % of a step of mlp (37 % with
-# pbnet); of one of vgg, channels-last, 8 to 20 % on two threads, and nothing that could be measured on one. So mlp has
+# pbnet); of one of vgg, channels-last, 14 to 19 % on two threads, and nothing that could be measured on one. So mlp has
 # earned the wait back after 1.2e13 operations.
 COMPILE_FROM_FLOPS = {"cpu": 1e13, "cuda": 2e16}
 

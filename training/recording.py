@@ -77,16 +77,16 @@ def add_outcome(training: Training) -> None:
 
 def save_finished(training: Training, packed: bytes | None = None) -> None:
     """Writes the record, and the chosen weights and the packed net beside the checkpoint, which is no longer needed
-    then. Without a packed net the one of an earlier run of this id goes, of which the record says nothing any more."""
+    then. Without a packed net, one that an earlier run left beside the weights goes: it is of the weights before."""
     record, run = training.record, training.run
     record.status = "done"
     if run.config.save_weights:
         save_whole(training.history.best_weights, run.weights)
-    for path in run.packed_paths:
-        if packed:
+        if not packed:
+            run.packed_beside.unlink(missing_ok=True)
+    if packed:
+        for path in run.packed_paths:
             write_whole(path, packed)
-        else:
-            path.unlink(missing_ok=True)
     save(record, run.record_path)
     run.failed_path.unlink(missing_ok=True)
     run.checkpoint.unlink(missing_ok=True)

@@ -51,9 +51,14 @@ class Run:
         return self.folder / "weights.pt"
 
     @property
+    def packed_beside(self) -> Path:
+        """Where the packed net lies beside the weights."""
+        return self.folder / "packed.safetensors"
+
+    @property
     def packed_paths(self) -> list[Path]:
         """Where the packed net goes: beside the weights where these are kept, and to `packed_dir` where it is set."""
-        paths = [self.folder / "packed.safetensors"] if self.config.save_weights else []
+        paths = [self.packed_beside] if self.config.save_weights else []
         if self.config.packed_dir:
             paths.append(Path(self.config.packed_dir) / self.config.method.name / f"{self.id}.safetensors")
         return paths

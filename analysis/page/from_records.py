@@ -31,8 +31,7 @@ def content_of(material: Material) -> Content:
     groups = dict(list(cells.groupby(SETTING))) if len(cells) else {}
     settings = []
     for found in material.complete:
-        # a suite may be of a part of the training set; other cells are not
-        own, label = cells_of(found.table.assign(limit_train=0)), found.suite.label
+        own, label = cells_of(found.table, parts=True), found.suite.label
         key = tuple(own.iloc[0][SETTING])
         if key in groups:  # cells beside the suite's
             beside = groups[key][[runs["replicate"].isna().all() for runs in groups[key]["runs"]]]

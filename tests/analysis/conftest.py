@@ -18,8 +18,8 @@ def _close():
 
 @pytest.fixture(scope="session")
 def committed(tmp_path_factory) -> Path:
-    """A folder with results/ and configs/tuned/ as git has them, without the runs and searches that were made in this
-    checkout, such as the README's first one."""
+    """A folder with the files of results/ and configs/tuned/ that git lists, as they are here; without the runs and
+    searches that were made in this checkout, such as the README's first one."""
     folder = tmp_path_factory.mktemp("committed")
     names = ["git", "ls-files", "results", "configs/tuned"]
     listed = subprocess.run(names, cwd=ROOT, capture_output=True, text=True, check=True)

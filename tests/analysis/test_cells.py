@@ -73,7 +73,16 @@ def test_runs_of_other_epochs_have_a_cell_beside_the_suites():
     like_the_suite = [run("ste", 0, 0.1, setting="lucky")]
     cells = cells_of(pd.DataFrame([*like_the_suite, *long, *longer, *suite]))
     assert cells[["key", "family", "epochs", "n", "mean", "settings"]].to_numpy().tolist() == [
-        ["ste", "ste", 3, 2, 3.5, 4],
+        ["ste", "ste", 3, 2, 3.5, 2],
         ["ste, 40 epochs", "ste", 40, 3, 1.0, 1],
         ["ste, 80 epochs", "ste", 80, 1, 0.5, 1],
+    ]
+
+
+def test_runs_on_a_part_of_the_training_set_are_cells_where_they_are_asked_for():
+    runs = pd.DataFrame([run("ste", 0, 1.0), run("ste", 0, 2.0, limit_train=100)])
+    assert cells_of(runs)[["net", "mean"]].to_numpy().tolist() == [["mlp 64×2", 1.0]]
+    assert cells_of(runs, parts=True)[["net", "mean"]].to_numpy().tolist() == [
+        ["mlp 64×2", 1.0],
+        ["mlp 64×2, 100 training examples", 2.0],
     ]

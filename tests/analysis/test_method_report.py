@@ -2,14 +2,17 @@
 
 import math
 
+import pandas as pd
 import pytest
 
 from analysis.__main__ import main
-from analysis.material import gather
-from analysis.method_report import report
+from analysis.cells import cells_of
+from analysis.material import Material, gather
+from analysis.method_report import _outside, report
 from analysis.weak_spots import ranges, seeds, stability, tuning
 from configs.registry import METHODS
 from configs.settings import UserError
+from tests.analysis.made_up import run
 from tests.analysis.made_up_suites import make_folders, make_record, make_runs, make_suite, write
 
 STE = [[3.0, 3.2], [2.0, 2.4], [2.6, 2.6]]
@@ -142,3 +145,13 @@ def test_a_mistyped_word_is_refused_in_one_line(word, parts, capsys):
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert all(part in err for part in parts)
+
+
+def test_cells_of_other_epochs_are_told_beside_the_control_of_the_same_epochs():
+    suite = [run(name, 1001, 3.0, replicate=1, setting="suite") for name in ("ste", "bop")]
+    long = [
+        run(name, 0, error, epochs=40, setting="long", replicate=None) for name, error in (("ste", 1.0), ("bop", 2.0))
+    ]
+    runs = pd.DataFrame([*suite, *long])
+    material = Material(runs, cells_of(runs), pd.DataFrame(), [], {}, {})
+    assert list(_outside(material, "bop")) == ["    MNIST, mlp 64×2, 40 epochs: 2.00 of 1 seed; ste 1.00"]

@@ -195,9 +195,9 @@ COMPILED = [
 ]
 
 
-@pytest.mark.parametrize("one", COMPILED)
-def test_compiled_steps_follow_the_rule(one):
-    assert_compiled_follows_the_rule(one, torch.float32)
+@pytest.mark.parametrize("row", COMPILED)
+def test_compiled_steps_follow_the_rule(row):
+    assert_compiled_follows_the_rule(row, torch.float32)
 
 
 @pytest.mark.slow
