@@ -213,7 +213,7 @@ def test_a_suite_of_ones_own_says_what_it_is_to_have_and_gets_tables(settings, c
     material = gather(tmp_path, tuned=tmp_path / "tuned")
     (found,) = material.complete
     assert (found.suite.label, found.methods, found.suite.trials) == ("mine", ["ste", "bop"], 2)
-    assert found.setting == "digits, mlp 8×1, 1 epochs"
+    assert found.setting == "digits, mlp 8×1, 300 training examples, 1 epochs"
     errors = {
         (r.config["method"]["name"], replicate_of(r.config)): r.packed["test"]["error"]
         for r in records_in(tmp_path / "runs").values()
