@@ -80,11 +80,12 @@ def _by_epochs(settings: list[pd.DataFrame]) -> dict[str, list[pd.DataFrame]]:
     """What the key of a cell ends with → the settings that it is chosen from: all, or where a suite's counts, those of
     its epochs, and those of others by themselves."""
     best = min(settings, key=_rank)
-    parts: dict[str, list[pd.DataFrame]] = {"": []}
+    if not best["replicate"].notna().all():
+        return {"": settings}
+    parts: dict[str, list[pd.DataFrame]] = {"": []}  # the suite's first
     for runs in settings:
-        epochs, of_suite = int(runs["epochs"].iloc[0]), best["replicate"].notna().all()
-        same = not of_suite or epochs == best["epochs"].iloc[0]
-        parts.setdefault("" if same else f", {epochs} epochs", []).append(runs)
+        epochs = int(runs["epochs"].iloc[0])
+        parts.setdefault("" if epochs == best["epochs"].iloc[0] else f", {epochs} epochs", []).append(runs)
     return parts
 
 

@@ -1,8 +1,15 @@
-"""A table as Markdown, LaTeX and CSV; its note is in Markdown and LaTeX."""
+"""A table as Markdown, LaTeX and CSV; its note is in Markdown and LaTeX. And names of files."""
+
+import re
 
 import pandas as pd
 
 LATEX = {"\\": r"\textbackslash{}", **{c: f"\\{c}" for c in "&%$#_{}"}, "±": r"$\pm$", "×": r"$\times$", "→": r"$\to$"}
+
+
+def file_name(text: str) -> str:
+    """`mnist_mlp_256x2` of `MNIST mlp 256×2`: a name of a file, or of a place in a page."""
+    return re.sub("[^a-z0-9]+", "_", text.lower().replace("×", "x"))
 
 
 def markdown(table: pd.DataFrame) -> str:

@@ -1,7 +1,6 @@
 """All tables and figures of a results folder, and its page: which there are, and how they are written."""
 
 import os
-import re
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ import pandas as pd
 from analysis import bernoulli_figures, study_figures, suite_figures
 from analysis.cells import compared
 from analysis.comparison_figures import error_while_training, flip_rates
-from analysis.formats import FORMATS
+from analysis.formats import FORMATS, file_name
 from analysis.material import Material, gather
 from analysis.overall import overall_table, relative_table
 from analysis.page.from_records import content_of
@@ -91,7 +90,7 @@ def tables(material: Material) -> dict[str, pd.DataFrame]:
         result["costs"] = costs(cells, TARGET)
         for dataset, net in compared(cells):
             if (dataset, net) not in material.covered:
-                result[f"ranking_{_file_name(f'{dataset} {net}')}"] = ranking(cells, dataset, net)
+                result[f"ranking_{file_name(f'{dataset} {net}')}"] = ranking(cells, dataset, net)
     return result
 
 
@@ -105,10 +104,6 @@ def figures(material: Material) -> Iterator[tuple[str, Figure | None]]:
     yield "best_against_trials", suite_figures.best_against_trials(material.named_searches)
     yield "perturbed", perturbed_figure(material.named_perturbed)
     for dataset, net in compared(material.cells):
-        name = _file_name(f"{dataset} {net}")
+        name = file_name(f"{dataset} {net}")
         yield f"errors_{name}", error_while_training(material.cells, dataset, net)
         yield f"flips_{name}", flip_rates(material.cells, dataset, net)
-
-
-def _file_name(text: str) -> str:
-    return re.sub("[^a-z0-9]+", "_", text.lower().replace("×", "x"))

@@ -6,6 +6,7 @@ from html import escape
 from pathlib import Path
 from string import Template
 
+from analysis.formats import file_name
 from analysis.page.answer import answer, condition, sense
 from analysis.page.charts import curves, intervals
 from analysis.page.colours import stylesheet
@@ -74,7 +75,7 @@ def charts(content: Content) -> str:
 
 def _setting(setting: Setting, control: str) -> str:
     """One setting: differences where it is complete, else errors; curves, flips, searches where there are any."""
-    name = "chart-" + re.sub("[^a-z0-9_]+", "-", (setting.suite or setting.title).lower().replace("×", "x"))
+    name = f"chart-{file_name(setting.suite or setting.title)}"
     tested = sorted((c for c in setting.cells if c.difference), key=lambda c: c.difference.value if c.difference else 0)
     shown = []
     if tested:  # the table has the errors themselves
