@@ -5,38 +5,13 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.net_label import net_of
 from analysis.selection import where
 from analysis.statistics import summarize
 
 ERRORS = ("test.binarization_gap", "validation.error")
 PACKED = ("packed.test.differ", "packed.bytes", "packed.float32_bytes")
-NET_SIZE = {
-    "mlp": "{width:.0f}×{depth:.0f}",
-    "vgg": "width {width:.0f}",
-    "tiny": "{width:.0f}",
-    "bernoulli_cnn": "width {width:.0f}",
-}
-SCALED = {"binary": "pixels ±1"}
 MODEL_FLAGS = ["model.reconstruction", "model.binary_weights", "model.binary_activations"]
-
-
-def net_of(row: Any) -> str:
-    """`mlp 2048×3`, `vgg width 32`, `bernoulli_cnn width 8, pixels ±1, crop 24`: the net, its size, its images where
-    they are not the data set's usual ones, and how many it is trained on where that is a part of them."""
-    size = NET_SIZE.get(row["net.name"], "").format(width=row["net.width"], depth=row.get("net.depth"))
-    if isinstance(widths := row.get("net.widths"), tuple) and widths:
-        size = "-".join(map(str, widths))
-    parts = [f"{row['net.name']} {size}".strip()]
-    dense = row.get("net.dense")
-    parts += [f"dense {dense:.0f}"] if dense and not pd.isna(dense) else []
-    parts += ["layer norm"] if row.get("net.norm") == "layer" else []
-    parts += ["no output norm"] if row.get("net.output_norm") is False else []
-    scaling, crop, augment = (row.get(f"dataset.{key}") for key in ("scaling", "center_crop", "augment"))
-    parts += [SCALED.get(scaling, str(scaling))] if scaling not in (None, "symmetric") else []
-    parts += [f"crop {crop:.0f}"] if crop and not pd.isna(crop) else []
-    parts += [str(augment)] if augment not in (None, "none") else []
-    parts += [f"{row['limit_train']:.0f} training examples"] if row.get("limit_train") else []
-    return ", ".join(parts)
 
 
 def cells_of(runs: pd.DataFrame, parts: bool = False) -> pd.DataFrame:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.aggregate import Values
-from analysis.cells import cells_of, net_of
+from analysis.cells import cells_of
+from analysis.net_label import net_of
 from analysis.overall import Overall, overall, scores
 from analysis.perturbed import load_perturbed
 from analysis.selection import load_failed, load_runs

@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from analysis.cells import net_of
+from analysis.net_label import net_of
 from configs.registry import GROUPS, METHODS
 from configs.replicates import CONTROL, run_seeds
 from configs.schema import CONFIGS, RunConfig, first_difference, run_id

@@ -15,12 +15,13 @@ from analysis.verdict import Compared
 from configs.registry import METHODS
 
 CORRUPTIONS = "test.corrupted."
-MEMORY = "peak memory, MiB"
+BLOCKED = "flips blocked"
 DETAILS = (
     "Means over replicates; of corrupted test images also the lowest and the highest replicate. The first trial has "
-    "the method's defaults, but for what its space fixes, or does not reach. Seconds, memory and size are medians of "
-    "the runs. Seconds are those of a machine that may have done other work at the same time: benchmarks/ compares "
-    "speed."
+    "the method's defaults, but for what its space fixes, or does not reach. Flips blocked: of those that the moving "
+    "gradient asks for, the share that the threshold holds back, over all epochs. Seconds, memory and size are medians "
+    "of the runs. Training memory is that of the weights and the optimizer. Seconds are those of a machine that may "
+    "have done other work at the same time: benchmarks/ compares speed."
 )
 
 
@@ -104,17 +105,24 @@ def details_table(rows: Sequence[Compared], found: SuiteRuns, trials: pd.DataFra
                 "best of the search": number(last.get(method)),
                 "trials within 1 point of it": f"{near[method]:.0%}" if searched else "",
                 "failed trials": str(lost.get(method, 0)) if searched else "",
+                BLOCKED: _blocked(found.of(method)),
                 "accuracy / real's": number(accuracy_share(found, method), 3),
                 **{f"test error, {name}, %": _with_range(found.values(method, CORRUPTIONS + name)) for name in names},
                 "seconds a run": number(median(method, "cost.elapsed_seconds"), 0),
-                MEMORY: number(median(method, "cost.peak_memory", 2**20), 0),
+                "training memory, KiB": number(median(method, "model.training_bytes", 2**10), 0),
                 "packed, KiB": number(median(method, "packed.bytes", 2**10), 1),
             }
         )
     table = pd.DataFrame(result)
-    table = table.drop(columns=[MEMORY] if (table[MEMORY] == "").all() else [])  # as in records before schema 2
+    table = table.drop(columns=[BLOCKED] if (table[BLOCKED] == "").all() else [])
     table.attrs["note"] = DETAILS
     return table
+
+
+def _blocked(runs: pd.DataFrame) -> str:
+    """Mean over runs and epochs, of methods that flip bits on a threshold."""
+    shares = [np.mean(curves["blocked"]) for curves in runs["curves"] if "blocked" in curves]
+    return f"{100 * np.mean(shares):.1f}%" if shares else ""
 
 
 def state_table(suites: Sequence[SuiteRuns]) -> pd.DataFrame:

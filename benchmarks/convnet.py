@@ -3,8 +3,9 @@
     python -m benchmarks.convnet [--threads 2] [--widths 16 32 128] [--rounds 5] [--steps 10] [--precision 32]
 
 The net is BinaryNet's for CIFAR-10 (`vgg`), trained by `ste` on random images of 3×32×32. Every contender takes a block
-of steps in turn, round after round, so that a noisy machine disturbs all alike. `run.py` chooses its memory format, and
-whether to compile, as it does in any run; its block is a whole epoch of Lightning, diagnostics, progress and CSV log.
+of steps in turn, round after round, so that a noisy machine disturbs all alike. `run.py` chooses its memory format
+as in any run, and compiles (as it does in runs long enough to earn it); its block is a whole epoch of Lightning,
+diagnostics, progress and CSV log.
 """
 
 import argparse

@@ -170,6 +170,10 @@ class DataModule(pl.LightningDataModule):
         validation. Their `sizes` are known then. UserError where they are too few."""
         validation = self.validation_set(labels)
         train = split.rest(len(labels), validation)
+        if self.limit >= len(train) > 0:
+            raise UserError(
+                f"limit_train={self.limit}: {self.label} has {len(train):,} training examples; 0 takes them all"
+            )
         if self.limit:
             train = train[split.draw(len(train), self.limit, self.split_seed)]
         if len(train) < 2 or (len(validation) < 1 and self.config.validation != 0):

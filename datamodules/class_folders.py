@@ -1,7 +1,7 @@
 """Folders of images, one folder a class: their classes, their files as a compact list, and the decoding of one."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -49,9 +49,6 @@ class ImageList:
         start = self.ends[index - 1] if index else 0
         name = os.fsdecode(self.names[start : self.ends[index]].tobytes())
         return self.root / self.classes[self.labels[index]] / name
-
-    def paths(self) -> Iterator[Path]:
-        return (self.path(index) for index in range(len(self)))
 
     def bytes(self) -> int:
         return self.names.nbytes + self.ends.nbytes + self.labels.nbytes

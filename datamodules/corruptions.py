@@ -22,18 +22,25 @@ SEED = 0
 NOISE, SIGMA, CONTRAST = 0.1, 1.0, 0.5
 
 
+# Each: float32 [N, C, H, W] with values in [0, 1] → the same of the corrupted images. `first` is the number of the
+# first image in its set, by which noise is drawn.
+
+
 def noise(x: np.ndarray, first: int = 0) -> np.ndarray:
+    """x + N(0, 0.1²), cut to [0, 1]; the draws are a function of `first`."""
     draws = np.random.default_rng((SEED, first)).standard_normal(x.shape, dtype=np.float32)
     return np.clip(x + np.float32(NOISE) * draws, 0, 1)
 
 
 def blur(x: np.ndarray, first: int = 0) -> np.ndarray:
+    """Gaussian blur of σ = 1, each channel by itself."""
     from scipy.ndimage import gaussian_filter  # here: it takes a while to load, and only the end of a run needs it
 
     return np.clip(gaussian_filter(x, sigma=(0, 0, SIGMA, SIGMA), mode="nearest", truncate=4.0), 0, 1)
 
 
 def contrast(x: np.ndarray, first: int = 0) -> np.ndarray:
+    """Half the distance to the mean of the image's channel, cut to [0, 1]."""
     mean = x.mean((2, 3), keepdims=True)
     return np.clip((x - mean) * np.float32(CONTRAST) + mean, 0, 1)
 

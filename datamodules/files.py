@@ -63,6 +63,7 @@ def reading(path: Path, cure: str = AGAIN) -> Iterator[None]:
 
 
 def damaged(path: Path, cure: str = AGAIN) -> UserError:
+    """What to raise for a file that is not as it should be, with how to put it right."""
     return UserError(f"{path} is damaged or not the published file: {cure}")
 
 

@@ -40,7 +40,7 @@ class Folder(DataModule):
         refuse_last(config)
         super().__init__(config, *args, **kwargs)
         self.path = Path(config.path).expanduser().resolve()
-        self.label = f"folder {self.path.name}"
+        self.label = f"folder {self.path}"
         self._from_val = 0
 
     def fetch(self) -> None:

@@ -12,6 +12,7 @@ import torch
 from configs.settings import UserError, setting
 from datamodules import split
 from datamodules.base import DataConfig, DataModule, Examples, hash_of
+from datamodules.batches import AUGMENTATIONS
 from datamodules.class_folders import ImageList, folder_names, refuse_last
 from datamodules.corruptions import CORRUPTIONS
 from datamodules.loader import Loader
@@ -23,7 +24,6 @@ SHARE, MOST = 0.1, 50  # of each class, for validation: 50,000 of the whole set,
 SIZED = 10_000  # files whose size is in the fingerprint
 EVALUATION_BATCH = 250
 SCALINGS = ("symmetric", "unit", "constants", "binary")  # those that need no pass over all images
-AUGMENTATIONS = ("none", "crop", "crop_flip")
 
 
 @dataclass
@@ -156,9 +156,8 @@ class ImageNet(DataModule):
     def _stream(self, files: ImageList, index: np.ndarray, batch_size: int, **options: Any) -> StreamedBatches:
         c = self.config
         cut = options.pop("cut", None) or middle_crop(c.size, self.resize, c.interpolation, c.antialias)
-        workers = torch.get_num_threads() if c.workers is None else c.workers
         return StreamedBatches(
-            files, index, batch_size, self.scaling, cut=cut, workers=workers, device=self.device, **options
+            files, index, batch_size, self.scaling, cut=cut, workers=c.workers, device=self.device, **options
         )
 
 

@@ -20,6 +20,7 @@ class Share:
     count: int = 1
 
     def of(self, total: int) -> slice:
+        """The places of this part in a list of `total`."""
         return slice(total * self.rank // self.count, total * (self.rank + 1) // self.count)
 
 

@@ -21,8 +21,9 @@ Place = tuple[int, int]  # the number of an image in its list, and the seed of i
 
 
 class StreamedBatches(Loader):
-    """A `Loader` of image files: `workers` processes decode them and cut uint8 [3, S, S] out of each; a batch is then
-    mirrored and scaled on `device`. In memory are the list of files, and the batches that workers have ready.
+    """A `Loader` of image files: `workers` processes (None: as many as there are threads) decode them and cut uint8
+    [3, S, S] out of each; a batch is then mirrored and scaled on `device`. In memory are the list of files, and the
+    batches that workers have ready.
 
     `cut` is a transform of torchvision's v2. It is called on every image by itself, with torch's generator seeded for
     this image: on a batch it would draw once, and all would have the same crop. So an image of an epoch is a function
@@ -40,7 +41,7 @@ class StreamedBatches(Loader):
         scale: Callable[[torch.Tensor], torch.Tensor],
         *,
         cut: v2.Transform,
-        workers: int,
+        workers: int | None,
         device: torch.device,
         seed: int | None = None,
         mirror: bool = False,
@@ -60,7 +61,8 @@ class StreamedBatches(Loader):
             _Images(self.files, self._cut, self._corruption),
             batch_sampler=_Places(self.index[order], crops, parts),
             collate_fn=_as_it_is,
-            num_workers=self.workers,
+            # now, since several processes that train share the threads out after they have read the data
+            num_workers=torch.get_num_threads() if self.workers is None else self.workers,
             pin_memory=self.device.type == "cuda",
             # of its own: the DataLoader draws a number, and from torch's generator that would move all other draws
             generator=torch.Generator(),

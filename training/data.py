@@ -22,11 +22,13 @@ class KeptData:
         self.sets: OrderedDict[str, DataModule] = OrderedDict()
 
     def get(self, key: str) -> DataModule | None:
+        """The data kept under this key, now the newest; None where there is none."""
         if key in self.sets:
             self.sets.move_to_end(key)
         return self.sets.get(key)
 
     def keep(self, key: str, data: DataModule) -> None:
+        """Keeps the data, and lets go the oldest while there are more bytes than `limit`."""
         self.sets[key] = data
         while self.sets and sum(kept.bytes() for kept in self.sets.values()) > self.limit:
             self.sets.popitem(last=False)

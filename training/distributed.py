@@ -10,7 +10,6 @@ from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor
 from torch.optim import Optimizer
 
-from datamodules.loader import Share
 from methods.optim.composite import Composite
 
 from .errors import TrainingError
@@ -111,8 +110,3 @@ def average_buffers(net: torch.nn.Module) -> None:
             away = buffer - first
             dist.all_reduce(away)
             buffer.copy_(first + away / dist.get_world_size())
-
-
-def share_of(place: Place) -> Share:
-    """The part of the data that this process trains on."""
-    return Share(place.rank, place.count)

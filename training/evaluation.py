@@ -28,9 +28,9 @@ def measure(training: Training) -> None:
         result.update(_evaluate(training, split))
         result["binarized_error"] = result["error"]
         for name, context in method.variants():
-            torch.manual_seed(
-                training.run.config.seed
-            )  # what a variant draws does not depend on where training was resumed
+            # what a variant draws does not depend on where training was resumed
+            torch.manual_seed(training.run.config.seed)
+            training.method_with_data()
             with context:
                 result[f"{name}_error"] = _evaluate(training, split)["error"]
         result["binarization_gap"] = result["binarized_error"] - result["error"]

@@ -26,6 +26,7 @@ def pack(training: Training) -> bytes | None:
     where the net cannot be packed, and the record says why."""
     record, start = training.record, time.perf_counter()
     try:
+        training.method_with_data()
         net = _fold(training)
         content = to_bytes(net)
         splits = _splits(training)

@@ -77,13 +77,16 @@ def add_outcome(training: Training) -> None:
 
 def save_finished(training: Training, packed: bytes | None = None) -> None:
     """Writes the record, and the chosen weights and the packed net beside the checkpoint, which is no longer needed
-    then. Without a packed net, one that an earlier run left beside the weights goes: it is of the weights before."""
+    then. Where they are not kept, or there is no packed net, those that an earlier run left there go: they are not of
+    this record."""
     record, run = training.record, training.run
     record.status = "done"
     if run.config.save_weights:
         save_whole(training.history.best_weights, run.weights)
-        if not packed:
-            run.packed_beside.unlink(missing_ok=True)
+    else:
+        run.weights.unlink(missing_ok=True)
+    if not (run.config.save_weights and packed):
+        run.packed_beside.unlink(missing_ok=True)
     if packed:
         for path in run.packed_paths:
             write_whole(path, packed)

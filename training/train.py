@@ -104,9 +104,10 @@ def _follow(place: Place, run: Run, callbacks: Sequence[pl.Callback]) -> Record:
 
 def conclude(training: Training) -> None:
     """Measures the chosen weights, fills the record and writes it, where the run had all its epochs."""
-    measure(training)
-    add_outcome(training)
     epochs, planned = len(training.history.rows), training.run.config.epochs
+    if epochs:
+        measure(training)
+        add_outcome(training)
     if epochs < planned:
         print(f"stopped after epoch {epochs} of {planned} by a callback: no record is written")
     else:

@@ -24,7 +24,7 @@ from results.record import Record
 from .callbacks import Checkpoint, Diagnostics, EpochSeed, History, Progress
 from .callbacks.checkpoint import WholeCheckpointIO
 from .compilation import compile_where_it_pays
-from .distributed import InStep, SharedBatches, share_of
+from .distributed import InStep, SharedBatches
 from .environment import commit
 from .loggers import build_logger, log_row
 from .memory_format import use_channels_last
@@ -69,6 +69,11 @@ class Training:
             resume = str(checkpoint)
         self.trainer.fit(self.method, datamodule=self.data, ckpt_path=resume, weights_only=True)
         self.optimizer = self.trainer.optimizers[0]
+
+    def method_with_data(self) -> Method:
+        """The method, its net on the device of the data: Lightning leaves it on the CPU when it has fitted or
+        evaluated."""
+        return self.method.to(self.data.device)
 
     def go_on_alone(self) -> None:
         """From now on this process works by itself, with all the data: what follows training is the first one's."""
@@ -132,10 +137,11 @@ def prepare(
     made_with = {**identity(config), "data": data_seen}
     made_with |= {"diagnostics": config.diagnostics, "deterministic": config.deterministic}
     history = History(diagnostics, made_with, config.select, commit()[0])
-    callbacks: list[pl.Callback] = [EpochSeed(config.seed, share_of(place))]
+    share = Share(place.rank, place.count)
+    callbacks: list[pl.Callback] = [EpochSeed(config.seed, share)]
     if place.count > 1:
         _check_shares(data, place)
-        data.share(share_of(place))
+        data.share(share)
         callbacks += [InStep(place, data.fingerprint)]
     callbacks += [diagnostics] if diagnostics else []
     callbacks += [

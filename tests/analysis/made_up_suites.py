@@ -129,9 +129,12 @@ def make_record(folders, names, settings, seed, error, examples=0, corrupted=Non
         if corrupted:
             record.test["corrupted"] = {kind: error + plus for kind, plus in corrupted.items()}
         record.model = {"binary_weights": method not in FLOAT, "binary_activations": method not in REAL_ACTIVATIONS,
-                        "reconstruction": False, "state_bytes_each": 4.0, "weight_bytes_each": 4.0}  # fmt: skip
+                        "reconstruction": False, "state_bytes_each": 4.0, "weight_bytes_each": 4.0,
+                        "training_bytes": 12 * 2**10}  # fmt: skip
         record.cost = {"images_per_second": 1e4, "peak_memory": 2**30, "elapsed_seconds": 20.0 + seed % 1000}
         record.curves = {"epoch": [1, 2], "val_error": [2 * error, error], "elapsed": [1.0, 2.0]}
+        if method == "bop":
+            record.curves["blocked"] = [0.75, 1.0]
     path.parent.mkdir(parents=True, exist_ok=True)
     save(record, path)
 

@@ -5,7 +5,7 @@ import math
 import pandas as pd
 import pytest
 
-from analysis.cells import cells_of, compared, net_of
+from analysis.cells import cells_of, compared
 from tests.analysis.made_up import run
 
 
@@ -23,14 +23,6 @@ def test_a_cell_is_the_setting_with_most_seeds_then_least_validation_error():
     assert (cell["n"], cell["mean"], cell["sd"], cell["settings"]) == (3, 5.0, 1.0, 3)
     assert set(cell["runs"]["setting"]) == {"bop chosen"}
     assert cell["net"] == "mlp 64×2"
-
-
-def test_a_net_is_named_with_its_images_where_they_are_unusual():
-    plain = run("ste", 0, 1.0)
-    assert net_of(plain | {"dataset.scaling": "symmetric", "dataset.center_crop": math.nan}) == "mlp 64×2"
-    small = {"net.name": "bernoulli_cnn", "net.width": 8.0, "net.depth": math.nan}
-    unusual = {"dataset.scaling": "binary", "dataset.center_crop": 24.0, "dataset.augment": "crop_flip"}
-    assert net_of(plain | small | unusual) == "bernoulli_cnn width 8, pixels ±1, crop 24, crop_flip"
 
 
 def test_methods_that_only_failed_are_not_compared():

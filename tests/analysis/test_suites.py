@@ -224,3 +224,10 @@ def test_the_ids_are_those_of_the_runs_that_a_suite_makes(tmp_path):
                 write_tuned(replicate.path, base, "study", 1, [])
                 assert suite.ids(replicate.name, replicate.number) == [run.id for run in replicate.runs()]
                 assert suite.ids(replicate.name, replicate.number + 1) == []
+
+
+def test_the_packed_nets_of_the_committed_suites_predict_as_the_trained_ones(committed_material):
+    """packed/README.md says so."""
+    for found in committed_material.complete:
+        packed = found.table[found.table["method.name"] != "real"]
+        assert packed[["packed.validation.differ", "packed.test.differ"]].eq(0).all(axis=None), found.suite.label

@@ -117,14 +117,16 @@ def test_details_beside_the_error(material):
         "best of the search": "3.17",
         "trials within 1 point of it": "83%",  # all of two searches, and one of two trials
         "failed trials": "1",
+        "flips blocked": "",
         "accuracy / real's": f"{97 / 99:.3f}",
         "test error, noise, %": "5.0 (4.9 to 5.1)",
         "test error, blur, %": "4.0 (3.9 to 4.1)",
         "seconds a run": "22",  # of 21 and 22, three times
-        "peak memory, MiB": "1024",
+        "training memory, KiB": "12",
         "packed, KiB": "",
     }
     assert table.loc["bop", ["validation error, first trial", "best of the search"]].tolist() == ["7.00", "7.00"]
+    assert table.loc["bop", "flips blocked"] == "87.5%"
     assert table.loc["real", ["best of the search", "trials within 1 point of it"]].tolist() == ["", ""]
 
 
@@ -133,10 +135,10 @@ def test_memory_of_a_process_is_no_methods(tmp_path):
     folders = make_folders(tmp_path)
     make_suite(folders, "quick")
     make_runs(folders, "quick", {"ste": ERRORS["ste"]})
-    assert "peak memory, MiB" in tables(gather(folders.results, folders.configs))["suite_quick_details"]
+    assert tables(gather(folders.results, folders.configs))["costs"]["peak memory, MiB"].tolist() == ["1024"]
     for path in folders.runs():
         path.write_text(path.read_text().replace('"schema": 2', '"schema": 1'))
-    assert "peak memory, MiB" not in tables(gather(folders.results, folders.configs))["suite_quick_details"]
+    assert tables(gather(folders.results, folders.configs))["costs"]["peak memory, MiB"].tolist() == [""]
 
 
 def test_all_suites_are_listed_and_incomplete_ones_have_no_table(material):

@@ -137,10 +137,12 @@ def test_limit_caps_training_alone_and_in_a_nested_way():
     assert few.sizes == {"train": 200, "validation": 287, "test": None}
     assert rows(few.val_dataloader()) == rows(whole.val_dataloader())
     assert set(rows(fewer.train_dataloader())) < set(rows(few.train_dataloader())) < set(rows(whole.train_dataloader()))
-    assert make(limit=10**6).sizes["train"] == 1151
+    assert make(limit=1150).sizes["train"] == 1150
     assert len(set(fewer.train_dataloader().labels.tolist())) == 10
     with pytest.raises(UserError, match="1 training and 287 validation examples are too few"):
         make(limit=1)
+    with pytest.raises(UserError, match="limit_train=1151: digits has 1,151 training examples; 0 takes them all"):
+        make(limit=1151)
 
 
 def test_center_crop_and_scaling_reach_all_three_splits():

@@ -53,7 +53,7 @@ def test_classes_are_the_folders_in_order_and_pixels_come_through(images):
     (images / "train" / "red" / "notes.txt").write_text("not an image")
     (images / "train" / "red" / "._0.png").write_bytes(b"a resource fork")
     data = make(images, "test")
-    assert data.label == "folder flags"
+    assert data.label == f"folder {images}"
     assert data.classes == 3
     assert data.input_shape == (3, 32, 32)
     assert data.sizes == {"train": 81, "validation": 9, "test": 9}

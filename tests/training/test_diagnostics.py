@@ -35,20 +35,28 @@ class Tracker(pl.Callback):
             self.gradients.setdefault(name, []).append(layer.weight.grad.flatten().double().numpy().copy())
 
 
-def recompute(weights, gradients, steps_per_epoch, latent, window=10):
+GAMMA, THRESHOLD = 0.1, 1e-3  # of Bop here
+
+
+def recompute(weights, gradients, steps_per_epoch, latent, flips_bits=False, window=10):
     """Quantity → value per epoch, from the weights around every step and the gradients, a weight at a time."""
     epochs = len(gradients) // steps_per_epoch
     plus = [w >= 0 for w in weights]
     count = len(plus[0])
     names = ["flip_rate", "flip_flop", "never_flipped", "net_flips", "agreement"] + ["saturation"] * latent
+    names += ["blocked", "moment_to_threshold"] * flips_bits
     result = {name: [] for name in names}
     last_flip: list[int | None] = [None] * count
-    average = np.zeros(count)
+    average, moment = np.zeros(count), np.zeros(count)
     for epoch in range(epochs):
-        flips = undone = 0
+        flips = undone = wanted = blocked = 0
         for step in range(epoch * steps_per_epoch, (epoch + 1) * steps_per_epoch):
             average += 0.01 * (gradients[step] - average)
+            moment = (1 - GAMMA) * moment + GAMMA * gradients[step]
             for i in range(count):
+                if moment[i] * weights[step][i] > 0:
+                    wanted += 1
+                    blocked += plus[step + 1][i] == plus[step][i]
                 if plus[step + 1][i] != plus[step][i]:
                     flips += 1
                     undone += last_flip[i] is not None and step - last_flip[i] <= window
@@ -58,9 +66,13 @@ def recompute(weights, gradients, steps_per_epoch, latent, window=10):
         result["flip_flop"].append(undone / flips if flips else 0.0)
         result["never_flipped"].append(sum(flip is None for flip in last_flip) / count)
         result["net_flips"].append((start != end).mean())
-        result["agreement"].append((np.where(end, 1, -1) == -np.where(average >= 0, 1, -1)).mean())
+        moved = average != 0
+        result["agreement"].append((np.where(end, 1, -1) == -np.where(average >= 0, 1, -1))[moved].mean())
         if latent:
             result["saturation"].append((np.abs(weights[(epoch + 1) * steps_per_epoch]) >= 0.99).mean())
+        if flips_bits:
+            result["blocked"].append(blocked / wanted)
+            result["moment_to_threshold"].append(math.sqrt((moment**2).mean()) / THRESHOLD)
     return result
 
 
@@ -80,15 +92,25 @@ def tracked(training):
     return tracker, load(training.run.record_path)
 
 
-@pytest.mark.parametrize("method", ["ste", "binaryconnect", "real", "bop"])
-def test_small_layers_are_followed_whole(method, configure, assemble):
-    eager = {"ste": "method.lr=0.3", "bop": "method.gamma=0.1"}.get(method, "method.lr=0.1")  # many flips, many back
-    training = assemble(configure(f"method={method}", eager, "epochs=3", "net.width=4"))
+@pytest.mark.parametrize(
+    ("method", "net"),
+    # scaled to [0, 1], the black border of all digits is 0, and so is the gradient of a dense layer's weights there
+    [
+        *((method, ["net=tiny"]) for method in ("ste", "binaryconnect", "real", "bop")),
+        *((method, ["net=mlp", "net.depth=1", "dataset.scaling=unit"]) for method in ("ste", "bop")),
+    ],
+)
+def test_small_layers_are_followed_whole(method, net, configure, assemble):
+    bop = [f"method.gamma={GAMMA}", f"method.threshold={THRESHOLD}", "method.gamma_schedule=constant"]
+    eager = {"ste": ["method.lr=0.3"], "bop": bop}.get(method, ["method.lr=0.1"])  # many flips, many back
+    training = assemble(configure(f"method={method}", *eager, *net, "epochs=3", "net.width=4"))
     tracker, record = tracked(training)
     steps = len(training.data.train_dataloader())
     assert set(record.diagnostics) == set(tracker.weights)
     expected = {
-        name: recompute(tracker.weights[name], tracker.gradients[name], steps, training.method.latent)
+        name: recompute(
+            tracker.weights[name], tracker.gradients[name], steps, training.method.latent, training.method.flips_bits
+        )
         for name in tracker.weights
     }
     assert sum(sum(rows["flip_flop"]) for rows in expected.values()) > 0

@@ -107,3 +107,21 @@ def test_the_test_error_is_that_of_the_chosen_epoch_where_it_is_not_the_last(con
     assert len(set(errors)) == 5
     assert record.test["error"] == pytest.approx(errors[record.best_epoch - 1], rel=1e-6)
     assert record.test["last_error"] == pytest.approx(errors[-1], rel=1e-6)
+
+
+@pytest.mark.parametrize("method", ["ste", "pbop", "pbnet", "bayesbinn", "bernoulli"])
+def test_the_net_is_on_the_device_of_the_data_whenever_it_computes(method, configure, assemble, monkeypatch):
+    """Lightning calls `cpu` when it has fitted or evaluated, and `to` before. What runs between the two computes on
+    the CPU, which a processor alone cannot show."""
+    training = assemble(configure(f"method={method}", "epochs=2", "limit_train=300"))
+    away, to = [], pl.LightningModule.to
+    monkeypatch.setattr(pl.LightningModule, "cpu", lambda module: away.append(module) or module)
+    monkeypatch.setattr(pl.LightningModule, "to", lambda module, device: away.clear() or to(module, device))
+    training.fit()
+    assert away
+    computed = []
+    training.method.net.register_forward_pre_hook(lambda net, x: computed.append(bool(away)))
+    conclude(training)
+    assert load(training.run.record_path).packed["test"]["differ"] == 0
+    assert len(computed) > 3
+    assert not any(computed)

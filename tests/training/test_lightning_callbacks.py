@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
@@ -40,3 +41,27 @@ def test_a_run_that_a_callback_stopped_is_trained_to_its_end_by_the_next_command
     assert not run.record_path.exists()
     train(run)
     assert load(run.record_path).curves["epoch"] == [1, 2, 3, 4, 5, 6]
+
+
+class StopAt(pl.Callback):
+    """Asks for the end within an epoch, as Lightning's Timer does."""
+
+    def __init__(self, epoch: int, step: int) -> None:
+        self.place = epoch - 1, step - 1
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        trainer.should_stop = trainer.should_stop or (trainer.current_epoch, batch_idx) == self.place
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 3])
+def test_an_epoch_that_a_callback_broke_off_is_none(configure, capsys, epoch):
+    run = configure("epochs=3", "checkpoint_seconds=0")
+    record = train(run, [StopAt(epoch, 3)])
+    assert record.curves.get("epoch", []) == list(range(1, epoch))
+    assert not run.record_path.exists()
+    assert not run.failed_path.exists()
+    assert f"stopped after epoch {epoch - 1} of 3 by a callback: no record is written\n" in capsys.readouterr().out
+
+    train(run)
+    whole = train(configure("epochs=3", f"results_dir={run.record_path.parent}/whole"))
+    assert load(run.record_path).curves["val_loss"] == pytest.approx(whole.curves["val_loss"], rel=1e-6)

@@ -64,6 +64,8 @@ class Checkpoint(pl.callbacks.Checkpoint):
         self.last = time.monotonic()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not trainer.is_last_batch:  # a callback stopped in the midst of the epoch
+            return
         done = trainer.current_epoch + 1 >= (trainer.max_epochs or 1)
         # all processes save or none, since they wait for one another: the first one's clock decides
         if trainer.strategy.broadcast(done or time.monotonic() - self.last >= self.seconds):

@@ -94,7 +94,8 @@ class Diagnostics(pl.Callback):
         state["last_flip"].masked_fill_(flipped, state["step"])
         if pl_module.flips_bits:
             moments = [pl_module.flip_moment(w, self.sample[name]) for name, w in self.weights.items()]
-            wants = (torch.cat(moments) > 0) == state["positive"]
+            moment = torch.cat(moments)
+            wants = (moment != 0) & ((moment > 0) == state["positive"])
             self.wanted += wants
             self.blocked += wants & ~flipped
         state["positive"] = positive

@@ -48,14 +48,16 @@ class History(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         if batch_idx + 1 == trainer.num_training_batches:
-            if pl_module.device.type == "cuda":
-                torch.cuda.synchronize()
+            if pl_module.device.type != "cpu":
+                torch.accelerator.synchronize()
             self.trained = time.perf_counter()
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         if trainer.state.fn != TrainerFn.FITTING:
             return
         self.validation = pl_module.tally["validation"].take()
+        if not trainer.is_last_batch:
+            return
         errors = [*(row["val_error"] for row in self.rows), self.validation["error"]]
         if self.select == "best" and lowest(errors) == len(self.rows):
             self.best_weights = cpu_copy(pl_module.net.state_dict())
@@ -63,6 +65,8 @@ class History(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         train = pl_module.tally["train"].take()
+        if not trainer.is_last_batch:  # a callback stopped in the midst of the epoch, which is none then
+            return
         epoch = trainer.current_epoch + 1
         if not math.isfinite(train["loss"]):
             raise TrainingError(f"the training loss became {train['loss']} in epoch {epoch}")

@@ -66,8 +66,8 @@ class Progress(pl.callbacks.ProgressBar):
         self.bar.update(1)
         if self.estimated or batch_idx + 1 not in (FORGOTTEN, FORGOTTEN + MEASURED):
             return
-        if pl_module.device.type == "cuda":
-            torch.cuda.synchronize()
+        if pl_module.device.type != "cpu":
+            torch.accelerator.synchronize()
         if batch_idx + 1 == FORGOTTEN:
             self.clock = time.perf_counter()
         elif self.clock is not None:
@@ -84,6 +84,8 @@ class Progress(pl.callbacks.ProgressBar):
         return text
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        if not trainer.is_last_batch:  # a callback stopped in the midst of the epoch
+            return
         row = self.history.rows[-1]
         shown = {"loss": f"{row['train_loss']:.4f}"}
         if row["val_error"] is not None:
