@@ -87,7 +87,11 @@ SLIDES_NET = {  # experiment → what it shows; the column of the curves, of the
     "slides_net_6_bernoulli": ("bernoulli", "val_error"),
     "slides_net_7_bernoulli_slides": ("bernoulli,\nno output norm", "val_error"),
 }
-REPORTED = {"real": 1.0, "ste as\nthe slides have it": 10.5, "bernoulli,\nno output norm": 2.5}  # % of test error, the slides
+REPORTED = {  # % of test error, the slides
+    "real": 1.0,
+    "ste as\nthe slides have it": 10.5,
+    "bernoulli,\nno output norm": 2.5,
+}
 
 
 def slides_net(runs: pd.DataFrame) -> Figure | None:

@@ -21,10 +21,11 @@ def cells_of(runs: pd.DataFrame, parts: bool = False) -> pd.DataFrame:
 
     Of several settings of a method, a suite's counts, else those with the most seeds, and of these the one with the
     lowest mean validation error. Where a suite's counts, runs of other epochs have cells of their own, with a `key`
-    such as `ste, 40 epochs`. `n` values are averaged, those of the seeds or of a suite's replicates, each the mean over
-    its seeds: test errors of the packed nets, where there are some. `settings` says how many there were to choose from,
-    `failed` how many runs of the chosen one have no error because they failed (where all did, n is 0). Runs on a part
-    of the training set (`limit_train`) are cells only where `parts` are asked for, and those without a test are none.
+    such as `ste, 40 epochs`, and `other_epochs` is true. `n` values are averaged, those of the seeds or of a suite's
+    replicates, each the mean over its seeds: test errors of the packed nets, where there are some. `settings` says how
+    many there were to choose from, `failed` how many runs of the chosen one have no error because they failed (where
+    all did, n is 0). Runs on a part of the training set (`limit_train`) are cells only where `parts` are asked for, and
+    those without a test are none.
 
     Where all runs of the setting have a packed net: `packed_bytes` and `float32_bytes` of one; `differ`, all
     predictions that are not the trained nets'."""
@@ -47,7 +48,8 @@ def cells_of(runs: pd.DataFrame, parts: bool = False) -> pd.DataFrame:
         key = f"{method}, activations ±1" if method in both and signs else str(method)
         where_run = {"family": method, "dataset": label, "net": net, "binary_activations": bool(signs)}
         for suffix, part in _by_epochs(found).items():
-            rows.append(where_run | _cell(key + suffix, min(part, key=_rank), len(part)))
+            cell = _cell(key + suffix, min(part, key=_rank), len(part))
+            rows.append(where_run | {"other_epochs": bool(suffix)} | cell)
     return pd.DataFrame(rows)
 
 

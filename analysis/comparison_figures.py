@@ -11,7 +11,7 @@ from configs.registry import METHODS
 
 TICKS = [m * 10.0**e for e in range(-1, 5) for m in (1, 2, 5)]  # of errors in % and of seconds
 SECONDS = "seconds, of a machine that may have been shared"
-BAND = "sd"  # seaborn's name of what the bands show: the standard deviation of the runs
+BAND = ("pi", 50)  # seaborn's name of what the bands show: the middle half of the runs, positive on any axis
 
 
 def in_order(keys: Iterable[str]) -> list[str]:
@@ -21,9 +21,10 @@ def in_order(keys: Iterable[str]) -> list[str]:
 
 
 def cell_curves(table: pd.DataFrame, dataset: str, net: str) -> pd.DataFrame:
-    """One row per method, seed and epoch of the cells of one data set and net; `elapsed` is the mean of the seeds, so
-    that they share an x."""
-    chosen = table[(table["dataset"] == dataset) & (table["net"] == net) & (table["n"] > 0)]
+    """One row per method, seed and epoch of the cells of one data set and net, without those of other epochs than a
+    suite's; `elapsed` is the mean of the seeds, so that they share an x."""
+    here = (table["dataset"] == dataset) & (table["net"] == net)
+    chosen = table[here & (table["n"] > 0) & ~table["other_epochs"]]
     parts = [
         epochs_of(cell["runs"], "seed").assign(
             method=cell["key"], real=cell["family"] == "real", binary_activations=cell["binary_activations"]
@@ -35,8 +36,8 @@ def cell_curves(table: pd.DataFrame, dataset: str, net: str) -> pd.DataFrame:
 
 
 def error_while_training(table: pd.DataFrame, dataset: str, net: str) -> Figure | None:
-    """Validation error against epochs and against seconds: mean and standard deviation over the runs of a cell, which
-    differ in their seed, in a suite also in split and configuration. None where no run has a validation set.
+    """Validation error against epochs and against seconds: median and middle half of the runs of a cell, which differ
+    in their seed, in a suite also in split and configuration. None where no run has a validation set.
 
     Seconds are those of the machine that each run had, which may have done other work; benchmarks/ compares times."""
     curves = cell_curves(table, dataset, net).dropna(subset="val_error").astype({"val_error": float})
@@ -46,7 +47,7 @@ def error_while_training(table: pd.DataFrame, dataset: str, net: str) -> Figure 
     for ax, (x, label) in zip(axes, (("epoch", "epoch"), ("elapsed", SECONDS)), strict=True):
         _lines(curves, x, "val_error", ax, legend=ax is axes[1])
         ax.set(xlabel=label, ylabel="validation error, %")
-    axes[0].set_yscale("log")  # once all is drawn: on a logarithmic axis seaborn's means are of logarithms
+    axes[0].set_yscale("log")  # once all is drawn: on a logarithmic axis seaborn's quantiles are of logarithms
     axes[1].set_xscale("log")
     plain_ticks(axes[1].xaxis, _ticks(curves["elapsed"], 1))
     axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -56,7 +57,7 @@ def error_while_training(table: pd.DataFrame, dataset: str, net: str) -> Figure 
     for entry in axes[1].get_legend().get_texts():
         if entry.get_text() in real:
             entry.set_text(f"{entry.get_text()} (real activations)")
-    figure.suptitle(f"{dataset}, {net}: mean and standard deviation of the runs")
+    figure.suptitle(f"{dataset}, {net}: median and middle half of the runs")
     return figure
 
 
@@ -66,7 +67,7 @@ def _ticks(values: pd.Series, beyond: float) -> list[float]:
 
 
 def flip_rates(table: pd.DataFrame, dataset: str, net: str) -> Figure | None:
-    """Share of the binary weights that flip in a step, mean of every epoch: how fast a net settles.
+    """Share of the binary weights that flip in a step, median and middle half of the runs: how fast a net settles.
 
     The axis is logarithmic, so an epoch without a flip has no point. None where no run has diagnostics."""
     curves = cell_curves(table, dataset, net)
@@ -88,4 +89,5 @@ def _lines(curves: pd.DataFrame, x: str, y: str, ax: plt.Axes, legend: bool = Tr
     looks = {"palette": {key: colour(key) for key in keys}, "markers": {key: marker(key) for key in keys}}
     dashes = {key: (2, 1) if "," in key else "" for key in keys}
     style = {"hue": "method", "hue_order": keys, "style": "method", "style_order": keys, "dashes": dashes, **looks}
-    sns.lineplot(curves, x=x, y=y, ax=ax, errorbar=BAND, err_kws={"alpha": 0.12}, markersize=5, legend=legend, **style)
+    band = {"estimator": "median", "errorbar": BAND, "err_kws": {"alpha": 0.12}}
+    sns.lineplot(curves, x=x, y=y, ax=ax, markersize=5, legend=legend, **band, **style)

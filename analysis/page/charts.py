@@ -24,16 +24,16 @@ def curves(
 ) -> str:
     """Lines with bands on a logarithmic axis, each with its name at its right end. A value of 0 interrupts its line;
     one line has a larger value."""
-    values = [v for curve in lines.values() for v in curve.mean if v > 0]
+    values = [v for curve in lines.values() for v in curve.middle if v > 0]
     low, high = min(values) / 1.15, max(values) * 1.15
     ends = [x for curve in lines.values() for x in (curve.x[0], curve.x[-1])]
     first, last = min(ends), max(ends)
     x = Scale(first, last if last > first else first + 1, LEFT, WIDTH - LABELS)
     y = Scale(low, high, HEIGHT - BOTTOM, TOP, log=True)
     parts = axes(x, y, x_title, y_title, whole_x=True)
-    shown = {key: curve for key, curve in lines.items() if any(v > 0 for v in curve.mean)}
+    shown = {key: curve for key, curve in lines.items() if any(v > 0 for v in curve.middle)}
     drawn = {
-        key: [(x(a), y(b)) if b > 0 else None for a, b in zip(c.x, c.mean, strict=True)] for key, c in shown.items()
+        key: [(x(a), y(b)) if b > 0 else None for a, b in zip(c.x, c.middle, strict=True)] for key, c in shown.items()
     }
     at = {key: next(p for p in reversed(points) if p) for key, points in drawn.items()}
     places = spread([p[1] for p in at.values()], GAP, TOP, HEIGHT - BOTTOM)
@@ -138,7 +138,7 @@ def _name(key: str, end: tuple[float, float], place: float) -> str:
 
 def _described(lines: Mapping[str, Curve]) -> str:
     """The last values in words, lowest first."""
-    last = {key: next((v for v in reversed(curve.mean) if v == v), None) for key, curve in lines.items()}
+    last = {key: next((v for v in reversed(curve.middle) if v == v), None) for key, curve in lines.items()}
     known = sorted((v, key) for key, v in last.items() if v is not None)
     return "Last values: " + ", ".join(f"{key} {v:.3g}" for v, key in known)
 

@@ -67,6 +67,7 @@ def cell_of(row: pd.Series) -> Cell:
     """A row of `cells_of` as the page shows it."""
     runs = row["runs"].sort_values(["split_seed", "seed"])
     shared = common([flat(config) for config in runs["config"]])
+    drawn = not row["other_epochs"]
     return Cell(
         key=row["key"],
         method=row["family"],
@@ -82,8 +83,8 @@ def cell_of(row: pd.Series) -> Cell:
         beside_others=median(runs, "cost.load") > 1.5 * median(runs, "environment.threads"),
         config={name: value for name, value in shared.items() if name.startswith("method.") and name != "method.name"},
         runs=[run_of(run) for _, run in runs.iterrows() if run["status"] == "done"],
-        error_curve=curve(runs, "val_error"),
-        flip_curve=curve(runs, "flip_rate") if row["family"] != "real" else None,
+        error_curve=curve(runs, "val_error") if drawn else None,
+        flip_curve=curve(runs, "flip_rate") if drawn and row["family"] != "real" else None,
     )
 
 
@@ -105,7 +106,7 @@ def common(configs: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def curve(runs: pd.DataFrame, column: str) -> Curve | None:
-    """Mean and standard deviation of a column of the curves over the runs that have it, at the epochs of all."""
+    """Median and quartiles of a column of the curves over the runs that have it, at the epochs of all."""
     found = [c for c in runs["curves"] if any(v is not None for v in c.get(column, ()))]
     if not found:
         return None

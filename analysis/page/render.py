@@ -104,7 +104,7 @@ def _setting(setting: Setting, control: str) -> str:
 def _drawable(setting: Setting, name: str) -> dict[str, Curve]:
     """Cell → its curve of this name, where it has a value that a logarithmic axis can show."""
     found: dict[str, Curve | None] = {cell.key: getattr(cell, name) for cell in setting.cells}
-    return {key: curve for key, curve in found.items() if curve and any(value > 0 for value in curve.mean)}
+    return {key: curve for key, curve in found.items() if curve and any(value > 0 for value in curve.middle)}
 
 
 def _sizes(cells: Sequence[Cell]) -> str:

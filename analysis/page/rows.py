@@ -21,10 +21,10 @@ def has_interval(estimate: Estimate) -> bool:
 
 @dataclass(frozen=True)
 class Curve:
-    """Values against epochs (or trials): a mean and, where several runs have it, a band around it."""
+    """Values against epochs (or trials): of several runs their median, `middle`, and a band around it."""
 
     x: Sequence[float]
-    mean: Sequence[float]
+    middle: Sequence[float]
     low: Sequence[float] = ()
     high: Sequence[float] = ()
 

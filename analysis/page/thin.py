@@ -17,21 +17,15 @@ def digits(value: float, count: int = DIGITS) -> float:
 
 
 def curve_of(x: Sequence[float], runs: Sequence[Sequence[float]]) -> Curve | None:
-    """Mean and standard deviation of several runs' values at `x`, at no more than POINTS of them, first and last kept.
+    """Median and quartiles of several runs' values at `x`, at no more than POINTS of them, first and last kept.
 
     None where no run has a value. Bands are there for two runs or more."""
     values = np.array(runs, dtype=float)
     if values.size == 0 or np.isnan(values).all():
         return None
     chosen = np.unique(np.linspace(0, len(x) - 1, min(len(x), POINTS)).round().astype(int))
-    values = values[:, chosen]
-    known = (~np.isnan(values)).sum(axis=0)
-    mean = np.where(known > 0, np.nansum(values, axis=0) / np.maximum(known, 1), np.nan)
+    columns = [column[~np.isnan(column)] for column in values[:, chosen].T]
+    quartiles = [np.quantile(column, (0.25, 0.5, 0.75)) if len(column) else 3 * [math.nan] for column in columns]
+    low, middle, high = ([digits(v) for v in row] for row in zip(*quartiles, strict=True))
     places = [float(x[i]) for i in chosen]
-    means = [digits(v) for v in mean]
-    if len(values) < 2:
-        return Curve(places, means)
-    squares = np.nansum((values - mean) ** 2, axis=0)
-    sd = np.where(known > 1, np.sqrt(squares / np.maximum(known - 1, 1)), 0.0)
-    low, high = ([digits(v) for v in mean + sign * sd] for sign in (-1, 1))
-    return Curve(places, means, low, high)
+    return Curve(places, middle) if len(values) < 2 else Curve(places, middle, low, high)

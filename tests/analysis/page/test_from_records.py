@@ -64,8 +64,8 @@ def test_counts_are_of_replicates_and_failed_runs(folders):
 
 def test_what_searches_found_is_drawn_from_their_trials(folders):
     cells = cells_in(folders)
-    assert cells["ste"].search_curve.mean == [4, 3, 3, 2]
-    assert cells["bop"].search_curve.mean == [6, 6, 5, 5]
+    assert cells["ste"].search_curve.middle == [4, 3, 3, 2]
+    assert cells["bop"].search_curve.middle == [6, 6, 5, 5]
     assert cells["real"].search_curve is None
 
 
