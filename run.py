@@ -25,7 +25,7 @@ def app(config: DictConfig) -> float | None:
         run = Run(resolve(config))
         record = train(run)
         if record.curves:  # which the first of several processes has
-            print(run_summary(record, run.record_path), flush=True)
+            print(run_summary(record, run.record_path, run.packed_paths), flush=True)
         return record.validation.get("error")
     return None
 

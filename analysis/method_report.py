@@ -113,7 +113,7 @@ def _weak(found: SuiteRuns, method: str, trials: Path, spaces: Path) -> Iterator
             f" ({CONTROL} {_or_none(usual_spread.within)} and {_or_none(usual_spread.between)})" if other.runs else ""
         )
         yield (
-            f"  seeds, {label}: standard deviation {_or_none(spread.within)} points within a replicate, "
+            f"  seeds, {label}: standard deviation in points {_or_none(spread.within)} within a replicate, "
             f"{_or_none(spread.between)} between replicates{beside if method != CONTROL else ''}"
         )
 

@@ -24,7 +24,9 @@ class Overall:
 
 def scores(suites: Sequence[SuiteRuns]) -> dict[str, Values]:
     """Competitor → suite → errors of its replicates, of complete settings whose control is sometimes wrong, so that
-    there is an error to divide by. Methods are in the order of the registry."""
+    there is an error to divide by. A user's own suites count only where there are no others. Methods are in the order
+    of the registry."""
+    suites = [found for found in suites if not found.suite.own] or suites
     usable = [found for found in suites if found.complete and found.values(CONTROL).sum() > 0]
     result: dict[str, dict[str, np.ndarray]] = {}
     for method in METHODS:

@@ -85,7 +85,9 @@ class Tally:
         """Mean loss, error in % and number of examples since the last take, of all processes that train together."""
         if self.sums is None:
             raise UserError("no example was seen: the data set is smaller than one batch")
-        sums, examples = self.sums.double(), self.examples
+        sums, examples = self.sums, self.examples
+        if sums.device.type != "mps":  # which has no float64
+            sums = sums.double()
         if dist.is_available() and dist.is_initialized():
             sums = torch.cat((sums, sums.new_tensor([examples])))
             dist.all_reduce(sums)
@@ -163,12 +165,16 @@ class Method(pl.LightningModule):
 
     def build(self, net_config: Any, input_shape: tuple[int, int, int], classes: int) -> nn.Module:
         try:
-            return NETS[net_config.name](net_config, self.parts(), input_shape, classes)
+            net = NETS[net_config.name](net_config, self.parts(), input_shape, classes)
         except NormError as error:
-            asked = f"net.norm={net_config.norm} net.norm_running={net_config.norm_running}"
+            names = [name for name in ("norm", "norm_running") if hasattr(net_config, name)]
+            asked = " ".join(f"net.{name}={getattr(net_config, name)}" for name in names) or f"net={net_config.name}"
             raise UserError(f"{asked} with method={self.config.name}: {error}") from error
         except PartError as error:
             raise UserError(f"net={net_config.name} with method={self.config.name}: {error}") from error
+        if not binary_layers(net):
+            raise UserError(f"net={net_config.name} has no layer for a method: ask parts.linear or parts.conv for one")
+        return net
 
     def schedule(self, name: str, *ends: float) -> Schedule:
         """The schedule that the fields `name`, `name_end` and `name_schedule` of the Config describe; or of that kind,

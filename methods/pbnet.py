@@ -68,7 +68,7 @@ class PBNet(SampledMethod):
             net = super().build(net_config, input_shape, classes)
         except NoValueToDropError as error:
             raise UserError(f"net.dropout_hidden: {error}; set it to 0, or method.sampling=true") from error
-        if not net_config.output_norm:
+        if not getattr(net_config, "output_norm", True):
             raise UserError("net.output_norm=false: method=pbnet has its logits from the batch norm of the last layer")
         return net
 

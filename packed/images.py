@@ -61,7 +61,8 @@ def _test_set(kind: Any, net: PackedNet, data_dir: str, subset: bool) -> tuple[n
     data.prepare_data()
     examples = data.read_test()
     images = examples.images
-    if net.input_shape[1] == net.input_shape[2] < min(images.shape[2:]):
+    own = net.info.get("dataset") in (None, config.name)  # another one's images would be cut beyond recognition
+    if own and net.input_shape[1] == net.input_shape[2] < min(images.shape[2:]):
         images = center_crop(images, net.input_shape[1])
     return images.numpy(), examples.labels.numpy()
 
@@ -73,8 +74,11 @@ def _folder(folder: Path, net: PackedNet) -> tuple[np.ndarray, np.ndarray]:
     channels, height, width = net.input_shape
     if height != width or channels not in (1, 3):
         raise PackError(f"images of a folder become squares, grey or in color; the net takes {_sides(net.input_shape)}")
-    images, labels = [], []
-    for label, name in enumerate(class_names(folder)):
+    images, labels, names = [], [], class_names(folder)
+    if len(names) != net.classes:
+        hint = f"; its test images are in {folder / 'test'}" if "test" in names else ""
+        raise PackError(f"{folder} has {len(names)} class folders, the net {net.classes} classes{hint}")
+    for label, name in enumerate(names):
         for path in image_files(folder / name):
             images.append(load(path, height, channels).numpy())
             labels.append(label)

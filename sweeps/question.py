@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from filelock import FileLock
 
 from configs.registry import METHODS
@@ -177,6 +178,8 @@ class Stopwatch(pl.Callback):
         self.steps = 0
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if pl_module.device.type != "cpu":
+            torch.accelerator.synchronize()
         self.marks.append(time.perf_counter())
         self.steps = int(trainer.num_training_batches)
         if len(self.marks) == min(self.steps, TIMED_STEPS + UNTIMED_STEPS):

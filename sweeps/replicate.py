@@ -107,7 +107,8 @@ class Replicate:
                 return False
             if not self.config.configurations:
                 check_code(f"{self.path}", tuned_with(self.path), self.config.other_code)
-            print(run_summary(train(run, command=command_of(run.config)), run.record_path), flush=True)
+            record = train(run, command=command_of(run.config))
+            print(run_summary(record, run.record_path, run.packed_paths), flush=True)
         except OtherCodeError:
             raise
         except BusyError:

@@ -65,7 +65,8 @@ def register_schemas() -> None:
 
 
 def resolve_sweep(config: DictConfig) -> SweepConfig:
-    """Hydra's config of a sweep or suite, checked. UserError also where a run asks for several devices."""
+    """Hydra's config of a sweep or suite, checked. UserError also where a run asks for several devices, or
+    the label is no name of a folder."""
     settings = resolve(config)
     assert isinstance(settings, SweepConfig)
     if settings.devices * settings.num_nodes > 1:
@@ -73,6 +74,8 @@ def resolve_sweep(config: DictConfig) -> SweepConfig:
             f"devices={settings.devices} num_nodes={settings.num_nodes}: "
             "runs of a sweep or suite have one device each; start the command once for each, and they share the work"
         )
+    if settings.label and (settings.label == ".." or Path(settings.label).name != settings.label):
+        raise UserError(f"label={settings.label} is not valid: the name of a folder, without / and ..")
     return settings
 
 

@@ -36,7 +36,7 @@ from .settings import SPACES, SweepConfig, run_config
 from .space import Space, load_space
 from .storage import exists, file_of, lock_folder, open_storage, shown, writing
 from .trial_table import STATES
-from .tuned import TUNED, command_of, write_tuned
+from .tuned import TUNED, command_of, tuned_by, write_tuned
 from .workers import TrialQueue, trials_of
 
 NOT_FOR_A_SWEEP = {
@@ -73,6 +73,8 @@ class Sweep:
         self.folder = Path(config.output_dir) / "sweeps" / self.name
         self.url = config.storage or f"sqlite:///{config.output_dir}/sweeps/optuna.db"
         self.path = path or tuned_path(config, f"{config.method.name}.yaml")
+        if not path and (other := tuned_by(self.path)[0]) not in ("", self.name):
+            raise UserError(f"{self.path} is of another study, {other}: give label=NAME, or remove that file")
 
     def _name(self) -> str:
         """`<dataset>-<net>-<method>-<hash>`."""

@@ -21,6 +21,7 @@ on; its exit status is then 2.
 
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def app(config: DictConfig) -> None:
     from .tuned import write_design
     from .workers import at_work, count_at_work
 
-    with job():
+    with job(), ExitStack() as while_at_work:
         settings = resolve_sweep(config)
         assert isinstance(settings, SuiteConfig)
         suite = HydraConfig.get().runtime.choices["suite"]
@@ -59,6 +60,9 @@ def app(config: DictConfig) -> None:
             raise UserError(
                 f"hours={settings.hours:g} is for a question of your own, and suite={suite} has its own plan"
             )
+        if settings.hours and settings.label in suites():
+            raise UserError(f"label={settings.label} is the name of a suite: give a question of your own another one")
+        while_at_work.enter_context(own_gpu(settings.device))  # a question's plan already trains
         if settings.hours:
             settings, text = plan_question(settings, settings.hours, given())
             print(text, flush=True)
@@ -77,12 +81,14 @@ def app(config: DictConfig) -> None:
             names = list(dict.fromkeys(replicate.name for replicate in replicates))
             design = {name: getattr(settings, name) for name in DESIGN} | {"methods": names}
             write_design(tuned_path(settings, "suite.yaml"), run_config(settings), design)
-        with at_work(workers), own_gpu(settings.device), keep_data():
+        with at_work(workers), keep_data():
             print(table(replicates, title, count_at_work(workers)), flush=True)
             while sum(
                 replicate.work() for replicate in replicates
             ):  # until what is left is in others' hands, or failed
                 print(table(replicates, title, count_at_work(workers)), flush=True)
+        if settings.label not in suites():
+            print("next: python -m analysis makes this suite's tables and figures beside those that are there")
         if failed := {name: text for replicate in replicates for name, text in replicate.failures.items()}:
             raise UserError(f"failed: {'; '.join(f'{name} ({text})' for name, text in failed.items())}")
 

@@ -1,5 +1,6 @@
 """What a run prints at its end, and how a time is written."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,8 @@ from packed.sizes import compared
 from results.record import Record
 
 
-def run_summary(record: Record, path: Path) -> str:
-    """Errors, gap, flips, speed, memory, and where the record is."""
+def run_summary(record: Record, path: Path, packed_paths: Sequence[Path] = ()) -> str:
+    """Errors, gap, flips, speed, memory, and where the record and the packed net are."""
     config, validation, test = record.config, record.validation, record.test
     lines = [
         f"{config['method']['name']} on {record.data['label']}, {config['net']['name']}, seed {config['seed']}: "
@@ -30,6 +31,7 @@ def run_summary(record: Record, path: Path) -> str:
         )
     if packed := record.packed:
         lines.append(f"  packed             {packed_text(packed)}")
+        lines += [f"  packed net         {place}" for place in packed_paths if "refused" not in packed]
     cost = record.cost
     lines += [
         f"  speed              {cost['images_per_second']:,.0f} img/s, {cost['elapsed_seconds']:.0f} s in all, "

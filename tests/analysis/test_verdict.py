@@ -1,6 +1,7 @@
 """The tables of suites, on folders of suites that never ran and whose answers are known."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -173,3 +174,9 @@ def test_scores_are_of_competitors(material):
     assert list(found) == ["ste", "bop", "bop2nd", "pbnet"]
     assert {name: list(own) for name, own in found.items()}["pbnet"] == ["quick"]
     assert overall({}) == []
+
+
+def test_a_users_own_suites_have_no_part_in_the_scores_but_where_there_are_no_others(material):
+    quick, wide = (replace(found, suite=replace(found.suite, own=True)) for found in material.complete)
+    assert {name: list(own) for name, own in scores([quick, material.complete[1]]).items()}["bop"] == ["wide"]
+    assert {name: list(own) for name, own in scores([quick, wide]).items()}["bop"] == ["quick", "wide"]

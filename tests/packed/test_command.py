@@ -143,11 +143,15 @@ def test_a_folder_that_does_not_fit_is_refused(make, path, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert main(["eval", path, str(tmp_path / "empty")]) == 2
     assert "has no folders in it" in capsys.readouterr().err
-    for i in range(11):
-        (tmp_path / "eleven" / f"{i:02}").mkdir(parents=True)
-        Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "eleven" / f"{i:02}" / "a.png")
-    assert main(["eval", path, str(tmp_path / "eleven")]) == 2
-    assert "has 11 classes, the net 10" in capsys.readouterr().err
+    folders = {"eleven": [f"{i:02}" for i in range(11)], "nine": [f"{i}" for i in range(9)], "whole": ["test", "train"]}
+    for folder, names in folders.items():
+        for name in names:
+            (tmp_path / folder / name).mkdir(parents=True)
+            Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / folder / name / "a.png")
+        assert main(["eval", path, str(tmp_path / folder)]) == 2
+        hint = f"; its test images are in {tmp_path / folder / 'test'}" if folder == "whole" else ""
+        text = f"error: {tmp_path / folder} has {len(names)} class folders, the net 10 classes{hint}\n"
+        assert capsys.readouterr().err == text
     whitened = tmp_path / "whitened.safetensors"
     packed.save(fold(make("ste", "tiny").net, (3, 9, 8), "zca"), whitened)
     assert main(["eval", str(whitened), "digits"]) == 2

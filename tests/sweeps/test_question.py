@@ -111,6 +111,7 @@ def test_a_label_is_of_one_question(call, small, tmp_path):
         (["hours=0"], ["hours=0", "> 0"]),
         (["hours=1e-4", "methods=[ste]"], ["hours=0.0001 is too short for 1 methods", "3 epochs"]),
         (["hours=1", "suite=digits"], ["hours=1", "suite=digits"]),
+        (["hours=1", "methods=[ste]", "label=mnist"], ["label=mnist is the name of a suite"]),
         (["hours=1", "methods=[stee]"], ["'stee'", "did you mean ste?"]),
     ],
 )

@@ -276,3 +276,10 @@ def test_a_design_has_the_methods_of_all_commands_that_agree_on_the_rest(tmp_pat
         write_design(path, composed("dataset=digits", f"epochs={epochs}"), {"replicates": 3, "methods": names})
         content = OmegaConf.load(path)
         assert (content.epochs, content.methods, content.replicates) == (epochs, expected, 3)
+
+
+def test_a_label_is_the_name_of_a_folder(call, small):
+    for label in ("..", "a/b", "../mnist"):
+        outcome = call(command, *small, "trials=1", f"label={label}")
+        assert outcome.status == 2
+        assert outcome.err == f"error: label={label} is not valid: the name of a folder, without / and ..\n"
