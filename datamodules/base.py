@@ -2,7 +2,7 @@
 
 import copy
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -68,6 +68,7 @@ class DataModule(pl.LightningDataModule):
     Config: ClassVar[type[DataConfig]]
     label: str  # what the record and the tables call the data
     classes: int
+    class_names: Sequence[str] = ()  # in their order, where folders name them
     mirror: ClassVar[bool] = True  # whether a mirrored image is still of its class
 
     def __init__(

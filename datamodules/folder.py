@@ -54,7 +54,7 @@ class Folder(DataModule):
             if found != names:
                 only = ", ".join(sorted(set(names) ^ set(found)))
                 raise UserError(f"{self.path / part} and {self.path / 'train'} differ in their classes: {only}")
-        self.classes = len(names)
+        self.classes, self.class_names = len(names), names
 
     def read_train(self) -> Examples:
         train = self._read("train")

@@ -58,6 +58,8 @@ def _fold(training: Training) -> PackedNet:
     }
     if getattr(config.dataset, "subset", False):  # whose test set is another
         info["subset"] = 1
+    if names := training.data.class_names:
+        info["classes"] = "/".join(names)
     return fold(training.method.net, training.data.input_shape, config.dataset.scaling, info=info, **ends)
 
 

@@ -1,8 +1,11 @@
 """What a run says of its packed net, against the file that it leaves and the weights that it keeps."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy.io import savemat
 
 import packed
@@ -112,6 +115,22 @@ def test_predictions_that_differ_are_counted_and_told(configure, assemble, monke
     for text, index in zip(test["differences"], differing, strict=False):
         assert text.startswith(f"{index}: {expected[index]} trained, {found[index]} packed; ")
         assert "signs of layer 3 differ" in text
+
+
+def test_the_packed_net_of_folders_names_their_classes(configure, assemble, tmp_path, capsys):
+    for part, name in itertools.product(("train", "test"), ("sun", "moon", "black hole")):
+        (tmp_path / "images" / part / name).mkdir(parents=True)
+        for i in range(8):
+            pixels = np.random.default_rng(i).integers(0, 256, (8, 8), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "images" / part / name / f"{i}.png")
+    size = ("dataset.size=8", "dataset.channels=1", f"data_dir={tmp_path}/images", "batch_size=7")
+    training = assemble(configure("dataset=folder", *size, "epochs=1"))
+    training.fit()
+    conclude(training)
+    path = training.run.packed_paths[0]
+    assert packed.load(path).info["classes"] == "black hole/moon/sun"
+    assert main(["c", str(path)]) == 0
+    assert "classes black hole/moon/sun" in capsys.readouterr().out
 
 
 def test_what_is_not_explained_says_why(configure, assemble, monkeypatch):
