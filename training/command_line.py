@@ -1,6 +1,7 @@
 """What the commands share: jobs of Hydra's whose failures are told in one line, and the exit status."""
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +13,7 @@ from typing import Any
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from configs.registry import GROUPS, ROOT
@@ -137,6 +138,10 @@ def explain(error: Exception) -> UserError:
         if group == "net" and name.startswith("default_for_"):
             group, name = "dataset", name.removeprefix("default_for_")
         return unknown(group, name, GROUPS.get(group) or error.options or [])
+    if isinstance(error, OverrideParseException):
+        return UserError(f"'{error.override}' is not understood: settings are name=value, lists name=[a,b]")
+    if found := re.search(r"Ambiguous value for argument '(.*?)'", str(error)):
+        return UserError(f"{found[1]} has several values: -m makes a run of each")
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ConfigKeyError | AttributeError) and getattr(cause, "parent_node", None) is not None:
@@ -145,6 +150,9 @@ def explain(error: Exception) -> UserError:
             names = [k for k in parent if k != "name"]
             return unknown("setting", prefix + key, [prefix + str(k) for k in names])
         if isinstance(cause, OmegaConfBaseException) and cause.full_key:
-            return UserError(f"{cause.full_key}: {str(cause.msg or cause).splitlines()[0]}")
+            text = str(cause.msg or cause).splitlines()[0]
+            if "is not a ListConfig" in text:
+                text = f"a list is written {cause.full_key}=[a,b]"
+            return UserError(f"{cause.full_key}: {text}")
         cause = cause.__cause__
     return UserError(" ".join(str(error).replace("Set the environment variable HYDRA_FULL_ERROR=1", "").split()))
