@@ -91,7 +91,7 @@ def test_a_name_that_is_none_is_refused_with_the_valid_ones(command, tmp_path, a
         ("epochs=null", ["epochs"]),
         ("epochs=[1,2", ["[1,2"]),
         ("epochs", ["'epochs' is not understood", "name=value"]),
-        ("net.widths=3", ["net.widths=[a,b]"]),
+        ("dataset.mean=3", ["dataset.mean=[a,b]"]),
         ("seed=1,2", ["seed=1,2", "-m"]),
         ("dataset.augment=crop_flip", ["dataset.augment=crop_flip"]),  # a mirrored digit is no digit
     ],
