@@ -35,6 +35,7 @@ from .plan import LIKE, epoch_seconds
 from .power import detectable
 from .replicate import Replicate
 from .settings import SuiteConfig, run_config
+from .space import load_space
 
 SPREAD = 0.5  # points of test error over replicates, assumed where no record tells
 WANTED_EPOCHS, MOST_EPOCHS, LEAST_EPOCHS = 20, 100, 3
@@ -109,7 +110,7 @@ def plan_question(config: SuiteConfig, hours: float, command: Mapping[str, str])
     held = {name: getattr(config, name) for name in ("replicates", "trials", "runs", "epochs") if name in command}
     asked = _asked(config, names, held)
     config = replace(config, methods=names, label=config.label or _label(config, asked))
-    firsts = {name: Replicate(config, name, 1) for name in names}
+    firsts = {name: Replicate(config, name, 1, load_space(name)) for name in names}
     searched = [name for name, first in firsts.items() if first.sweep]
     path = Path(config.output_dir, "sweeps", "questions", f"{config.label}.json")
     path.parent.mkdir(parents=True, exist_ok=True)

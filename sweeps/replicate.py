@@ -13,7 +13,7 @@ from training.train import train
 
 from .code import OtherCodeError, check_code
 from .settings import SuiteConfig, run_config
-from .space import load_space
+from .space import Space, load_space
 from .study import Sweep, tuned_path
 from .trial_table import write_trial_table
 from .tuned import command_of, tuned_by, tuned_method, tuned_with, write_tuned
@@ -34,9 +34,11 @@ class Progress:
 
 
 class Replicate:
-    """Replicate `number` of a method. Where the suite takes another suite's `configurations`, there is no search."""
+    """Replicate `number` of a method. Where the suite takes another suite's `configurations`, there is no search.
 
-    def __init__(self, config: SuiteConfig, name: str, number: int) -> None:
+    space: the method's search space, None where it has none."""
+
+    def __init__(self, config: SuiteConfig, name: str, number: int, space: Space | None) -> None:
         self.name, self.number = name, number
         method = METHODS[name].Config()  # type: ignore[call-arg]
         seed = trial_seed(number)
@@ -44,8 +46,7 @@ class Replicate:
         parts = (name, f"r{number}.yaml")
         self.path = tuned_path(replace(config, label=config.configurations or config.label), *parts)
         self.table_path = Path(config.trials_dir, str(config.label), name, f"r{number}.csv")
-        space = None if config.configurations else load_space(name)
-        self.sweep = Sweep(self.config, space, path=self.path) if space else None
+        self.sweep = Sweep(self.config, space, path=self.path) if space and not config.configurations else None
         self.failures: dict[str, str] = {}  # of this process; they are tried again by the next one
 
     @property
@@ -150,4 +151,6 @@ def make_replicates(config: SuiteConfig, command: dict[str, str]) -> list[Replic
         if name not in METHODS:
             raise unknown("method", name, METHODS)
     names = [name for name in METHODS if not config.methods or name in config.methods]
-    return [Replicate(config, name, number) for number in range(1, config.replicates + 1) for name in names]
+    spaces = {name: load_space(name) for name in names}
+    numbers = range(1, config.replicates + 1)
+    return [Replicate(config, name, number, spaces[name]) for number in numbers for name in names]
