@@ -44,6 +44,7 @@ def kept(path: Path) -> list[list[Any]]:
     return cells
 
 
+@pytest.mark.slow
 def test_the_outputs_of_a_notebook_are_current(name, committed_material, tmp_path, monkeypatch, capsys):
     """Run in this process, which has pandas and seaborn already; what a notebook displays is collected."""
     shown: list[Any] = []

@@ -55,6 +55,7 @@ def test_an_offline_run_has_config_curves_diagnostics_and_the_record(command, tm
         assert exit_code == 0
 
 
+@pytest.mark.slow
 def test_a_failed_run_ends_its_own_and_the_next_has_another(command, tmp_path):
     outcome = command("-m", "logger=wandb", "epochs=1", "method=real", "loss=squared_hinge", "method.lr=1e30,0.01")
     assert outcome.status == 2
