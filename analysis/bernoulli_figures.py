@@ -20,7 +20,7 @@ STAGES = {  # column of the curves → what the net is there
     "val_error": "fully binary: weights and activations signs",
 }
 
-# how `ste` is usually; None: a record from before there was the setting
+# how the slides' net is usually; None: a record from before there was the setting, or a method that has none
 USUAL = {"net.output_norm": [True, None], "method.activation_gradient": ["hardtanh", None]}
 
 
@@ -30,7 +30,7 @@ def error_by_stage(runs: pd.DataFrame) -> Figure | None:
 
     Horizontal lines are `ste` and `real` on the same net, data and epochs, at their chosen epochs."""
     found = of_experiment(runs, "bernoulli_cnn_mnist")
-    chosen = main_setting(of_experiment(runs, "bernoulli_mnist"))
+    chosen = main_setting(where(of_experiment(runs, "bernoulli_mnist"), **USUAL))
     if chosen.empty:
         return None
     curves = epochs_of(chosen, "seed")
@@ -56,7 +56,7 @@ def error_by_stage(runs: pd.DataFrame) -> Figure | None:
 def weight_probabilities(runs: pd.DataFrame) -> Figure | None:
     """Histogram of weight probabilities over epochs, a panel a layer: colour is the share of weights (logarithmic)
     whose P(w = +1) lies there. The run is that of the lowest seed."""
-    chosen = main_setting(of_experiment(runs, "bernoulli_mnist"))
+    chosen = main_setting(where(of_experiment(runs, "bernoulli_mnist"), **USUAL))
     layers = chosen.sort_values("seed").iloc[0]["diagnostics"] if len(chosen) else {}
     if not layers:
         return None
