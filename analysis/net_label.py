@@ -24,12 +24,11 @@ def net_of(row: Any) -> str:
     """`mlp 2048×3`, `vgg width 32`, `bernoulli_cnn width 8, pixels ±1, crop 24`: the net, its size, its other settings
     where they are not the usual ones, its images where they are not the data set's usual ones, and how many it is
     trained on where that is a part of them."""
-    net = {key.removeprefix("net."): row[key] for key in sorted(row.keys()) if key.startswith("net.")}
-    name, width, widths = net.pop("name"), net.pop("width", None), net.pop("widths", None)
-    sizes = [width, net.pop("depth", None)] if name in SIZED_BY_NUMBERS else []
-    size = "×".join(f"{number:.0f}" for number in sizes if not _missing(number)) or _told("width", width)
-    if isinstance(widths, tuple) and widths:
-        size = "-".join(map(str, widths))
+    given = ((key, value) for key, value in sorted(row.items()) if key.startswith("net.") and not _missing(value))
+    net = {key.removeprefix("net."): value for key, value in given}
+    name, widths = net.pop("name"), net.pop("widths", ())
+    numbers = [f"{net.pop(key):.0f}" for key in ("width", "depth") if key in net and name in SIZED_BY_NUMBERS]
+    size = "-".join(map(str, widths)) or "×".join(numbers) or _told("width", net.pop("width", ()))
     parts = [f"{name} {size}".strip(), *filter(None, (_told(key, value) for key, value in net.items()))]
     scaling, crop, augment = (row.get(f"dataset.{key}") for key in ("scaling", "center_crop", "augment"))
     parts += [SCALED.get(scaling, str(scaling))] if scaling not in (None, "symmetric") else []
@@ -42,7 +41,7 @@ def net_of(row: Any) -> str:
 def _told(setting: str, value: Any) -> str:
     """`dense 1024`, `double shortcut`, `no output norm`; an empty text where a label leaves the setting out."""
     words = setting.replace("_", " ")
-    if setting in NO_PART_OF_A_NET or _missing(value) or value == USUAL.get(setting):
+    if setting in NO_PART_OF_A_NET or value == USUAL.get(setting):
         return ""
     if isinstance(value, bool | np.bool_):
         return words if value else f"no {words}" if setting in USUAL else ""

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from methods.optim import BayesBiNN, Bop, Bop2ndOrder, PBop, ShiftAdaMax
+from training.environment import synchronize
 
 VGG: list[tuple[int, ...]] = [
     (128, 3, 3, 3),
@@ -72,11 +73,6 @@ def parameters(name: str, sizes: list[tuple[int, ...]], dtype: torch.dtype, devi
     return [torch.nn.Parameter(d.to(dtype)) for d in draws]
 
 
-def synchronize(device: str) -> None:
-    if device != "cpu":
-        torch.accelerator.synchronize()
-
-
 def peak_extra_bytes(step: Callable[[], Any], device: str) -> int | None:
     """The most memory that a step holds beyond what was held before it; None where that cannot be measured."""
     if device == "cuda":
@@ -120,10 +116,10 @@ def measure(sizes: list[tuple[int, ...]], dtypes: list[torch.dtype], device: str
             g.normal_()
         for i in range(len(cases)):
             i = (i + repeat) % len(cases)
-            synchronize(device)
+            synchronize(torch.device(device))
             start = clock()
             cases[i][3].step()
-            synchronize(device)
+            synchronize(torch.device(device))
             times[i].append(clock() - start)
 
     median = [statistics.median(t[warm_up:]) for t in times]

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from filelock import FileLock
 
 from configs.registry import METHODS
@@ -26,6 +25,7 @@ from configs.schema import changed, identity
 from configs.settings import UserError, unknown
 from results.files import write_whole
 from results.record import deployed_error, load, record_files
+from training.environment import synchronize
 from training.errors import StoppedEarlyError
 from training.run import Run
 from training.summary import duration
@@ -179,8 +179,7 @@ class Stopwatch(pl.Callback):
         self.steps = 0
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        if pl_module.device.type != "cpu":
-            torch.accelerator.synchronize()
+        synchronize(pl_module.device)
         self.marks.append(time.perf_counter())
         self.steps = int(trainer.num_training_batches)
         if len(self.marks) == min(self.steps, TIMED_STEPS + UNTIMED_STEPS):

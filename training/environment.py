@@ -46,6 +46,12 @@ def commit() -> tuple[str | None, bool | None]:
     return name, None if changes is None else bool(changes)
 
 
+def synchronize(device: torch.device) -> None:
+    """Waits until the device has done what it was given, so that a clock can be read."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize()
+
+
 def forget_peak_memory(device: torch.device) -> None:
     """`peak_memory` is counted from here on, as one process may have many runs."""
     if device.type == "cuda":

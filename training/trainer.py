@@ -111,11 +111,10 @@ def pick_device(name: str, number: int = 0, devices: int = 1) -> torch.device:
         raise UserError(
             f"device={name} is not available here (available: {', '.join(k for k, v in available.items() if v)})"
         )
-    if devices == 1:  # NCCL, which several machines with one GPU each use, asks for its number
-        return torch.device(name, number) if name == "cuda" else torch.device(name)
     there = {"cpu": devices, "cuda": torch.cuda.device_count(), "mps": 1}[name]
     if devices > there:
         raise UserError(f"devices={devices}: there {'is' if there == 1 else 'are'} {there} of device={name} here")
+    # with its number also where it is the only one: NCCL asks for it, on several machines with one GPU each
     return torch.device(name, number) if name == "cuda" else torch.device(name)
 
 

@@ -10,6 +10,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 
 from methods.optim.composite import is_finite
 
+from ..environment import synchronize
 from ..errors import TrainingError
 from ..loggers import log_row
 from ..selection import lowest
@@ -48,8 +49,7 @@ class History(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         if batch_idx + 1 == trainer.num_training_batches:
-            if pl_module.device.type != "cpu":
-                torch.accelerator.synchronize()
+            synchronize(pl_module.device)
             self.trained = time.perf_counter()
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from configs.registry import ROOT
 
+from ..environment import synchronize
 from ..run import Run
 from ..summary import duration
 from .history import History
@@ -66,8 +67,7 @@ class Progress(pl.callbacks.ProgressBar):
         self.bar.update(1)
         if self.estimated or batch_idx + 1 not in (FORGOTTEN, FORGOTTEN + MEASURED):
             return
-        if pl_module.device.type != "cpu":
-            torch.accelerator.synchronize()
+        synchronize(pl_module.device)
         if batch_idx + 1 == FORGOTTEN:
             self.clock = time.perf_counter()
         elif self.clock is not None:
