@@ -1,5 +1,6 @@
-"""Rebuilds analysis/tables, figures and page from the records and published.csv: `python -m analysis`. Or tells of one
-method how it compares, where it is weak, and what to run next: `python -m analysis method=bop`."""
+"""Rebuilds analysis/tables, figures and page from the records and published.csv: `python -m analysis`. Or tells the
+answer of one suite: `python -m analysis suite=digits`. Or of one method how it compares, where it is weak, and what to
+run next: `python -m analysis method=bop`."""
 
 import argparse
 import sys
@@ -18,34 +19,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=HERE, help="where tables/, figures/ and page/ go: %(default)s")
     parser.add_argument("--tuned", type=Path, help="tuned files of suites (default: configs/tuned)")
     parser.add_argument("--tables-only", action="store_true", help="draw no figures")
-    parser.add_argument("method", nargs="?", metavar="method=NAME", help="only print the report of one method")
+    parser.add_argument("only", nargs="?", metavar="suite=NAME | method=NAME", help="only print the report of it")
     args = parser.parse_args(arguments)
     try:
-        method = _name(args.method) if args.method else None
+        kind, name = _kind_and_name(args.only) if args.only else ("", "")
         # pandas, SciPy and seaborn take seconds to import: not for --help, and not for a mistyped name
-        if method:
-            from analysis.material import gather
-            from analysis.method_report import report
+        if not kind:
+            from analysis.rebuild import rebuild
 
-            print(report(gather(args.results, tuned=args.tuned), method, args.results / "trials"))
+            rebuild(args.results, args.out, args.tables_only, args.tuned)
             return 0
-        from analysis.rebuild import rebuild
+        from analysis import method_report, suite_report
+        from analysis.material import gather
 
-        rebuild(args.results, args.out, args.tables_only, args.tuned)
+        material = gather(args.results, tuned=args.tuned)
+        if kind == "suite":
+            print(suite_report.report(material, name))
+        else:
+            print(method_report.report(material, name, args.results / "trials"))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def _name(word: str) -> str:
-    """`bop` of `method=bop`."""
-    key, _, name = word.partition("=")
-    if key != "method":
-        raise UserError(f"'{word}' is not understood: python -m analysis, or python -m analysis method=NAME")
-    if name not in METHODS:
+def _kind_and_name(word: str) -> tuple[str, str]:
+    """`method` and `bop` of `method=bop`."""
+    kind, _, name = word.partition("=")
+    if kind not in ("suite", "method") or not name:
+        raise UserError(f"'{word}' is not understood: python -m analysis, … suite=NAME, or … method=NAME")
+    if kind == "method" and name not in METHODS:
         raise unknown("method", name, METHODS)
-    return name
+    return kind, name
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from analysis.cells import cells_of
 from analysis.net_label import net_of
 from analysis.overall import Overall, overall, scores
 from analysis.perturbed import load_perturbed
+from analysis.published import PUBLISHED
 from analysis.selection import load_failed, load_runs
 from analysis.suites import SuiteRuns, load_suites, runs_of, titles
 from analysis.trials import load_trials
@@ -83,11 +84,11 @@ class Material:
 
 
 def gather(results: Path, configs: Path = Path(CONFIGS), tuned: Path | None = None) -> Material:
-    """Reads results/runs, results/trials, results/perturbed, results/published.csv, and which runs make up the suites.
+    """Reads results/runs, results/trials, results/perturbed, the published figures, and which runs make up the suites.
 
     UserError where `results` is no results folder, or a file of it cannot be read."""
-    if not (results / "published.csv").is_file():
-        raise UserError(f"{results} has no published.csv, so it is no results folder")
+    if not (results / "runs").is_dir():
+        raise UserError(f"{results} has no folder runs, so it is no results folder")
     runs, failed = load_runs(results / "runs"), load_failed(results / "runs")
     finished = runs[runs["status"] == "done"] if len(runs) else runs
     ended = pd.concat([table for table in (finished, failed) if len(table)] or [runs], ignore_index=True)
@@ -101,7 +102,7 @@ def gather(results: Path, configs: Path = Path(CONFIGS), tuned: Path | None = No
     }
     around = {found.suite.label: load_perturbed(results / "perturbed", found.suite) for found in complete}
     perturbed = {label: table for label, table in around.items() if len(table) and _of_all(table, trials[label])}
-    return Material(runs, cells_of(runs), pd.read_csv(results / "published.csv"), suites, trials, perturbed)
+    return Material(runs, cells_of(runs), pd.read_csv(PUBLISHED), suites, trials, perturbed)
 
 
 def _of_all(perturbed: pd.DataFrame, trials: pd.DataFrame) -> bool:

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from configs.registry import ROOT
+
+PUBLISHED = ROOT / "results" / "published.csv"
 # Table → (published tables, our methods beside them). A method with real activations is listed where the source has
 # real activations.
 SOURCES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {

@@ -19,6 +19,7 @@ through Hydra's launchers, where their packages are installed. A run that fails 
 on; its exit status is then 2.
 """
 
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -29,6 +30,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from configs.registry import ROOT
 from configs.schema import CONFIGS, identity
 from configs.settings import UserError
 from training.command_line import job
@@ -87,8 +89,7 @@ def app(config: DictConfig) -> None:
                 replicate.work() for replicate in replicates
             ):  # until what is left is in others' hands, or failed
                 print(table(replicates, title, count_at_work(workers)), flush=True)
-        if settings.label not in suites():
-            print("next: python -m analysis makes this suite's tables and figures beside those that are there")
+        print(f"next: {_analysis_command(settings)} tells the answer; without suite=…, it makes tables and figures")
         if failed := {name: text for replicate in replicates for name, text in replicate.failures.items()}:
             raise UserError(f"failed: {'; '.join(f'{name} ({text})' for name, text in failed.items())}")
 
@@ -116,6 +117,14 @@ def _names(tree: dict[str, Any], prefix: str = "") -> Iterator[str]:
 def _design(settings: SuiteConfig) -> str:
     search = f"configurations of {settings.configurations}" if settings.configurations else f"{settings.trials} trials"
     return f"{settings.replicates} replicates of {search} and {settings.runs} runs a method"
+
+
+def _analysis_command(settings: SuiteConfig) -> str:
+    """With the folders of this suite, where they are not the usual ones."""
+    words, results = ["python", "-m", "analysis", f"suite={settings.label}"], Path(settings.results_dir).parent
+    words += ["--results", str(results)] if results.resolve() != ROOT / "results" else []
+    words += ["--tuned", settings.tuned_dir] if settings.tuned_dir else []
+    return shlex.join(words)
 
 
 def worker_folder(settings: SuiteConfig) -> Path:

@@ -53,10 +53,7 @@ def write(path: Path, text: str) -> None:
 def make_folders(root: Path) -> Folders:
     folders = Folders(root)
     write(folders.configs / "run.yaml", yaml.safe_dump({"defaults": ["run_schema"], **RUN, "device": "auto"}))
-    write(
-        folders.results / "published.csv",
-        "table,method,dataset,metric,value,spread,n,binary_activations,net,epochs,source\n",
-    )
+    (folders.results / "runs").mkdir(parents=True)
     return folders
 
 

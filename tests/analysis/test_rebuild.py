@@ -60,7 +60,6 @@ def test_figures_are_drawn_where_there_are_records(committed, tmp_path, capsys):
         (tmp_path / "runs" / method).mkdir(parents=True)
         for path in (committed / "results/runs" / method).glob("digits-mlp-s[12]-*.json"):
             shutil.copy(path, tmp_path / "runs" / method)
-    shutil.copy(ROOT / "results" / "published.csv", tmp_path)
     for name in ("tables/suite_old.csv", "tables/mine.txt", "figures/suites.png"):  # of an earlier time, and no table
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
@@ -77,7 +76,7 @@ def test_figures_are_drawn_where_there_are_records(committed, tmp_path, capsys):
     assert "suite   digits: " in out
 
 
-def test_a_folder_without_published_figures_is_refused_in_one_line(tmp_path, capsys):
+def test_a_folder_without_runs_is_refused_in_one_line(tmp_path, capsys):
     assert main(["--results", str(tmp_path), "--out", str(tmp_path)]) == 2
     err = capsys.readouterr().err
     assert (err.count("\n"), str(tmp_path) in err) == (1, True)
@@ -98,7 +97,6 @@ NO_RECORDS = {
 @pytest.mark.parametrize("content", NO_RECORDS.values(), ids=NO_RECORDS)
 def test_a_file_that_is_no_record_is_named_in_one_line(content, name, tmp_path, capsys):
     (tmp_path / "results" / "runs" / "ste").mkdir(parents=True)
-    shutil.copy(ROOT / "results" / "published.csv", tmp_path / "results")
     shutil.copy(RECORD, tmp_path / "results" / "runs" / "ste")
     path = tmp_path / "results" / "runs" / "ste" / name
     path.write_text(content)
@@ -111,7 +109,6 @@ def test_a_file_that_is_no_record_is_named_in_one_line(content, name, tmp_path, 
 def test_a_folder_that_cannot_be_written_is_refused_in_one_line(tmp_path, capsys):
     (tmp_path / "runs" / "ste").mkdir(parents=True)
     shutil.copy(RECORD, tmp_path / "runs" / "ste")
-    shutil.copy(ROOT / "results" / "published.csv", tmp_path)
     (tmp_path / "out").write_text("a file")
     assert main(["--results", str(tmp_path), "--out", str(tmp_path / "out"), "--tables-only"]) == 2
     err = capsys.readouterr().err

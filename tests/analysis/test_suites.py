@@ -150,6 +150,7 @@ def test_a_suite_that_cannot_be_read_is_named(folders, text, named):
 def test_tuned_files_without_records_are_a_suite_without_runs(folders):
     make_runs(folders, "quick", {"ste": STE, "bop": BOP})
     shutil.rmtree(folders.results / "runs")
+    (folders.results / "runs").mkdir()
     found = found_in(folders)
     assert state(found).startswith("not complete: 0 of 12 runs; without")
     assert (found.failed("ste"), len(found.values("ste"))) == (0, 0)

@@ -1,7 +1,6 @@
 """Suites: every method tuned and run, once; what is left, what failed, and methods that come new."""
 
 import re
-import shutil
 from pathlib import Path
 
 import hydra
@@ -201,7 +200,10 @@ def test_a_suite_of_ones_own_says_what_it_is_to_have_and_gets_tables(settings, c
     design = tmp_path / "tuned/mine/suite.yaml"
     assert call(suite, *few, "plan=true").status == 0
     assert not design.exists()
-    assert call(suite, *few).status == 0
+    outcome = call(suite, *few)
+    assert outcome.status == 0
+    folders = f"--results {tmp_path} --tuned {tmp_path}/tuned"
+    assert f"\nnext: python -m analysis suite=mine {folders} tells the answer; " in outcome.out
     assert design.exists()
     assert call(suite, *settings, "methods=[ste]").status == 0
     assert not (tmp_path / "tuned/digits/suite.yaml").exists()  # configs/suite/ has it
@@ -209,7 +211,6 @@ def test_a_suite_of_ones_own_says_what_it_is_to_have_and_gets_tables(settings, c
     assert call(suite, *one, "methods=[ste]").status == 0
     assert OmegaConf.load(design).methods == ["ste", "bop"]  # those of both commands
 
-    shutil.copy("results/published.csv", tmp_path)
     material = gather(tmp_path, tuned=tmp_path / "tuned")
     (found,) = material.complete
     assert (found.suite.label, found.methods, found.suite.trials) == ("mine", ["ste", "bop"], 2)
