@@ -80,7 +80,8 @@ def experiment_names(configs: Path = CONFIGS) -> list[str]:
 
 def experiment_settings(name: str, configs: Path = CONFIGS) -> dict[str, list[Any]]:
     """What <configs>/experiment/<name>.yaml sets: dotted name → the values that its runs have, several where its
-    multirun grid (`hydra.sweeper.params`) has them. What decides nothing of a run, such as `test`, is left out.
+    multirun grid (`hydra.sweeper.params`) has them; all training examples, where it sets no `limit_train`. What decides
+    nothing of a run, such as `test`, is left out.
 
     UserError where there is no such experiment, and where Hydra cannot compose it."""
     if name not in (known := experiment_names(configs)):
@@ -101,7 +102,7 @@ def _settings(name: str, configs: Path) -> dict[str, list[Any]]:
     grid = config.hydra.sweeper.params or {}
     without_hydra = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     content: Any = OmegaConf.to_container(without_hydra, resolve=True)
-    settings = {key: [value] for key, value in flat(content).items()}
+    settings = {"limit_train": [0]} | {key: [value] for key, value in flat(content).items()}
     for item in OverridesParser.create().parse_overrides([f"{key}={values}" for key, values in grid.items()]):
         key = f"{item.key_or_group}.name" if item.key_or_group in GROUPS else item.key_or_group
         values = item.sweep_iterator() if item.is_sweep_override() else [item.value()]

@@ -22,7 +22,7 @@ from configs.settings import UserError
 
 @dataclass(frozen=True)
 class Material:
-    """`runs` and `cells` have of the suites' runs those of complete suites."""
+    """`runs` and `cells` have of the suites' runs those of complete suites, of each setting and method one suite's."""
 
     runs: pd.DataFrame
     cells: pd.DataFrame
@@ -95,14 +95,25 @@ def gather(results: Path, configs: Path = Path(CONFIGS), tuned: Path | None = No
     suites = [runs_of(suite, ended) for suite in load_suites(configs, tuned)]
     complete = [found for found in suites if found.complete]
     if len(runs):
-        ids = {run_id for found in complete for run_id in found.table["run_id"]}
-        runs = runs[runs["replicate"].isna() | runs["run_id"].isin(ids)]
+        runs = runs[runs["replicate"].isna() | runs["run_id"].isin(_counting(complete))]
     trials = {
         found.suite.label: load_trials(results / "trials", found.suite.label, found.methods) for found in complete
     }
-    around = {found.suite.label: load_perturbed(results / "perturbed", found.suite) for found in complete}
+    around = {found.suite.label: load_perturbed(results, found.suite) for found in complete}
     perturbed = {label: table for label, table in around.items() if len(table) and _of_all(table, trials[label])}
     return Material(runs, cells_of(runs), pd.read_csv(PUBLISHED), suites, trials, perturbed)
+
+
+def _counting(complete: list[SuiteRuns]) -> set[str]:
+    """The runs of complete suites; of a method that two have in the same setting, those of one alone, a committed suite
+    before a user's own: a cell's replicates are not of different searches."""
+    ids: set[str] = set()
+    taken: set[tuple[str, str]] = set()
+    for found in sorted(complete, key=lambda found: found.suite.own):
+        new = [method for method in found.methods if (found.setting, method) not in taken]
+        ids |= set(found.table[found.table["method.name"].isin(new)]["run_id"])
+        taken |= {(found.setting, method) for method in new}
+    return ids
 
 
 def _of_all(perturbed: pd.DataFrame, trials: pd.DataFrame) -> bool:

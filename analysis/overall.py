@@ -22,12 +22,16 @@ class Overall:
     improves: Estimate | None
 
 
+def counted(suites: Sequence[SuiteRuns]) -> list[SuiteRuns]:
+    """The complete ones; a user's own only where there are no others."""
+    complete = [found for found in suites if found.complete]
+    return [found for found in complete if not found.suite.own] or complete
+
+
 def scores(suites: Sequence[SuiteRuns]) -> dict[str, Values]:
-    """Competitor → suite → errors of its replicates, of complete settings whose control is sometimes wrong, so that
-    there is an error to divide by. A user's own suites count only where there are no others. Methods are in the order
-    of the registry."""
-    suites = [found for found in suites if not found.suite.own] or suites
-    usable = [found for found in suites if found.complete and found.values(CONTROL).sum() > 0]
+    """Competitor → suite → errors of its replicates, of the settings that count and whose control is sometimes wrong,
+    so that there is an error to divide by. Methods are in the order of the registry."""
+    usable = [found for found in counted(suites) if found.values(CONTROL).sum() > 0]
     result: dict[str, dict[str, np.ndarray]] = {}
     for method in METHODS:
         for found in usable:
@@ -85,8 +89,8 @@ def relative_table(suites: Sequence[SuiteRuns]) -> pd.DataFrame:
 
 
 def relative_accuracy(suites: Sequence[SuiteRuns], method: str) -> float:
-    """`accuracy_share`, mean over the complete settings that have both; NaN where there is none."""
-    shares = [share for found in suites if found.complete and (share := accuracy_share(found, method)) == share]
+    """`accuracy_share`, mean over the settings that count and have both; NaN where there is none."""
+    shares = [share for found in counted(suites) if (share := accuracy_share(found, method)) == share]
     return float(np.mean(shares)) if shares else np.nan
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 
 from analysis.plotting import Figure, colour, panels
-from analysis.suites import Suite, read_settings
+from analysis.suites import Suite
 from analysis.tables import signed
-from analysis.trials import tables_of
+from analysis.trials import chosen_in, tables_of
 from configs.ranges import MOVED_BY
 from configs.registry import METHODS
 from configs.settings import UserError
@@ -20,14 +20,14 @@ DIRECTIONS = {"lower": ("÷", "<"), "higher": ("×", ">")}  # of a moved value; 
 LINEAR = 1.0  # points up to which the figure's axis is linear; beyond, logarithmic
 
 
-def load_perturbed(folder: Path, suite: Suite) -> pd.DataFrame:
-    """A row for each moved setting in <folder>/<suite>/<method>/r<replicate>.csv: `method`, `replicate`, `setting`, its
-    `chosen` value, whether it was moved `lower` or `higher`, and `increase`, the validation error less that of the
-    chosen configuration, in points; infinite where the moved run failed, NaN where the chosen one did.
+def load_perturbed(results: Path, suite: Suite) -> pd.DataFrame:
+    """A row for each moved setting in <results>/perturbed/<suite>/<method>/r<replicate>.csv: `method`, `replicate`,
+    `setting`, its `chosen` value, whether it was moved `lower` or `higher`, and `increase`, the validation error less
+    that of the chosen configuration, in points; infinite where the moved run failed, NaN where the chosen one did.
 
     UserError, naming the file, where one is no such table, or not of the configuration that the suite chose."""
     rows: list[list[Any]] = []
-    for method, replicate, path in tables_of(folder, suite.label, suite.methods):
+    for method, replicate, path in tables_of(results / "perturbed", suite.label, suite.methods):
         try:
             table = pd.read_csv(path, dtype=str, keep_default_na=False)
             errors = table["validation_error"].replace("", "inf").astype(float)
@@ -40,9 +40,8 @@ def load_perturbed(folder: Path, suite: Suite) -> pd.DataFrame:
                 rows.append([method, replicate, name, chosen, direction, errors[place] - start])
         except (OSError, ValueError, KeyError) as error:
             raise UserError(f"{path} is not a readable table of perturbed runs: {error}") from error
-        tuned = read_settings(suite.tuned_file(method, replicate)).get("method", {})
-        texts = {name: "" if value is None else str(value) for name, value in tuned.items() if name in settings}
-        if any(text != settings[name][0] for name, text in texts.items()):
+        searched = results / "trials" / (suite.configurations or suite).label / method / f"r{replicate}.csv"
+        if settings.iloc[0].to_dict() != chosen_in(searched):
             raise UserError(f"{path} is of another search: python -m sweeps.perturb suite={suite.label} makes it anew")
     return pd.DataFrame(rows, columns=COLUMNS)
 

@@ -77,8 +77,8 @@ def _setting(record: Record) -> str:
 
 
 def of_experiment(runs: pd.DataFrame, experiment: str, configs: Path = CONFIGS) -> pd.DataFrame:
-    """The runs that have what the experiment sets, of all training examples where it sets no `limit_train`."""
-    return where(runs, **{"limit_train": [0]} | experiment_settings(experiment, configs))
+    """The runs that have what the experiment sets."""
+    return where(runs, **experiment_settings(experiment, configs))
 
 
 def main_setting(runs: pd.DataFrame) -> pd.DataFrame:

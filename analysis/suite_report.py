@@ -56,9 +56,9 @@ def _answer(rows: Sequence[Compared]) -> Iterator[str]:
         yield f"Not distinguishable from {CONTROL}: {', '.join(row.method for row in same)}."
         yield f"Of them, differences above {number(most)} points are ruled out."
     if untested := [row.method for row in tested if row.difference and math.isnan(row.difference.half_width)]:
-        yield f"With too few replicates to test: {', '.join(untested)}."
+        yield f"Not tested, for want of replicates that ended or varied: {', '.join(untested)}."
     better = [row.method for row in tested if row.shown.startswith("better")]
-    if not better:
+    if not better and not untested:
         yield f"So take {CONTROL}, the simplest."
     elif len(better) > 1:
         yield "Which of the better ones is best, the suite cannot tell."

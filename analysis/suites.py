@@ -21,9 +21,7 @@ from analysis.net_label import net_of
 from configs.registry import GROUPS, METHODS
 from configs.replicates import CONTROL, run_seeds
 from configs.schema import CONFIGS, RunConfig, first_difference, run_id
-from configs.settings import UserError
-
-BUDGET = ("epochs", "batch_size", "loss", "precision", "gradient_clip", "limit_train")
+from configs.settings import REQUIRED, UserError, default_of
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class Suite:
     trials: int | None
     configurations: "Suite | None"
     tuned: Path
-    budget: Mapping[str, Any] = field(default_factory=dict)  # of configs/run.yaml, where the suite's file has no other
+    budget: Mapping[str, Any] = field(default_factory=dict)  # of every run, where the suite's file has no other
     own: bool = False
 
     def tuned_file(self, method: str, replicate: int) -> Path:
@@ -89,7 +87,7 @@ def load_suites(configs: Path = Path(CONFIGS), tuned: Path | None = None) -> lis
                 content.get("trials"),
                 make(source) if source else None,
                 tuned,
-                {name: run[name] for name in BUDGET if name in run},
+                _budget(run),
                 paths[label].name == "suite.yaml",
             )
         except KeyError as error:
@@ -110,6 +108,16 @@ def read_settings(path: Path) -> dict[str, Any]:
         return content
     except (OSError, OmegaConfBaseException, YAMLError, AttributeError, TypeError) as error:
         raise UserError(f"{path} is not a readable configuration: {' '.join(str(error).split())}") from error
+
+
+def _budget(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Every setting that decides the outcome of a run, but for groups and seed, as configs/run.yaml has it, or by its
+    default."""
+    deciding = [item for item in fields(RunConfig) if item.metadata.get("identity", True)]
+    values = {
+        item.name: run.get(item.name, default_of(item)) for item in deciding if item.name not in (*GROUPS, "seed")
+    }
+    return {name: value for name, value in values.items() if value != REQUIRED}
 
 
 def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -38,6 +38,18 @@ def load_trials(folder: Path, suite: str, methods: Sequence[str]) -> pd.DataFram
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=COLUMNS)
 
 
+def chosen_in(path: Path) -> dict[str, str]:
+    """What a search chose, by its table of trials: the values, as they stand there, of the trial with the lowest
+    validation error, the first at ties and where all failed. UserError where it is no such table."""
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        errors = table["validation_error"].replace("", "inf").astype(float)
+        values = table.drop(columns=["trial", "state", "validation_error"]).iloc[int(errors.argmin())]
+        return {str(name): value for name, value in values.items()}
+    except (OSError, ValueError, KeyError, IndexError) as error:
+        raise UserError(f"{path} is not a readable table of trials: {error}") from error
+
+
 def tables_of(folder: Path, suite: str, methods: Sequence[str]) -> Iterator[tuple[str, int, Path]]:
     """Method, replicate and path of each <folder>/<suite>/<method>/r<replicate>.csv."""
     for path in sorted(folder.glob(f"{suite}/*/r*.csv")):

@@ -62,11 +62,8 @@ def ranges(path: Path) -> dict[str, tuple[float, float, bool]]:
 
 
 def _edges(values: dict[str, Any], limits: dict[str, tuple[float, float, bool]]) -> list[str]:
-    return [
-        f"{name}={values[name]:g} of [{low:g}, {high:g}]"
-        for name, (low, high, log) in limits.items()
-        if name in values and at_edge(float(values[name]), low, high, log)
-    ]
+    texts = (at_edge(name, float(values[name]), *ends) for name, ends in limits.items() if name in values)
+    return [text for text in texts if text]
 
 
 @dataclass(frozen=True)

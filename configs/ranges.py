@@ -13,7 +13,7 @@ def place(value: float, low: float, high: float, log: bool) -> float:
     return (value - low) / (high - low)
 
 
-def at_edge(value: float, low: float, high: float, log: bool) -> bool:
-    """Whether the value lies in the first or last EDGE of its range."""
+def at_edge(name: str, value: float, low: float, high: float, log: bool) -> str:
+    """`lr=0.0998 of [0.0001, 0.1]` of a value in the first or last EDGE of its range; empty of others."""
     share = place(value, low, high, log)
-    return min(share, 1 - share) < EDGE
+    return f"{name}={value:g} of [{low:g}, {high:g}]" if min(share, 1 - share) < EDGE else ""

@@ -25,10 +25,10 @@ from training.command_line import job, tell
 
 from .commands import run_command, suite_help, suites
 from .devices import own_gpu
-from .settings import PerturbConfig, given, resolve_sweep
+from .settings import SuiteConfig, given, resolve_sweep
 
 
-@hydra.main(version_base="1.3", config_path=CONFIGS, config_name="perturb")
+@hydra.main(version_base="1.3", config_path=CONFIGS, config_name="suite")
 def app(config: DictConfig) -> None:
     from training.data import keep_data
 
@@ -37,7 +37,7 @@ def app(config: DictConfig) -> None:
 
     with job():
         settings = resolve_sweep(config)
-        assert isinstance(settings, PerturbConfig)
+        assert isinstance(settings, SuiteConfig)
         suite = HydraConfig.get().runtime.choices["suite"]
         if not suite or settings.hours:
             raise UserError(f"say around which suite: suite={' | '.join(suites())}; hours=… is not for a perturbation")
@@ -66,7 +66,7 @@ def app(config: DictConfig) -> None:
 
 
 def help_text() -> str:
-    return suite_help(__doc__, "settings of a perturbation", PerturbConfig)
+    return suite_help(__doc__, "settings of a suite", SuiteConfig)
 
 
 def main() -> int:

@@ -4,7 +4,6 @@ import csv
 import io
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
@@ -15,7 +14,7 @@ from configs.replicates import run_seeds
 from configs.settings import UserError
 
 from .replicate import Replicate
-from .settings import PerturbConfig
+from .settings import results_folder
 from .space import Space, load_space, significant, valid
 from .study import Sweep
 from .trial_table import write_trial_table
@@ -66,11 +65,10 @@ class Perturbation:
 
     def __init__(self, replicate: Replicate, space: Space) -> None:
         config, name = replicate.config, replicate.name
-        assert isinstance(config, PerturbConfig)
         method = tuned_method(replicate.path, METHODS[name].Config)
         seed = run_seeds(replicate.number, 1)[0]
         self.title = f"{name} r{replicate.number}"
-        self.path = Path(config.perturbed_dir, str(config.label), name, f"r{replicate.number}.csv")
+        self.path = results_folder(config) / "perturbed" / str(config.label) / name / f"r{replicate.number}.csv"
         config = replace(config, method=method, seed=seed, sampler="grid", pruner="none")
         self.sweep = Sweep(config, around(space, method))
 

@@ -6,15 +6,21 @@ from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
-from configs.schema import identity
+from configs.schema import first_difference, identity
 from configs.settings import UserError
-from results.record import load, record_files
+from results.record import Record, load, record_files
 from training.summary import duration
 
 from .replicate import UNTUNED, Replicate
-from .settings import run_config
+from .settings import SuiteConfig, run_config
 
 LIKE = ("dataset", "net", "batch_size", "limit_train")  # settings that make an epoch as long as another
+START_SECONDS = 2.0  # of each trial and run, beside its epochs
+
+
+def seconds_of(runs: int, epochs: int, each: float) -> float:
+    """Of so many trials and runs in one process, with `each` seconds an epoch."""
+    return runs * (epochs * each + START_SECONDS)
 
 
 def table(replicates: Sequence[Replicate], title: str, processes: int = 1) -> str:
@@ -29,7 +35,7 @@ def table(replicates: Sequence[Replicate], title: str, processes: int = 1) -> st
     for name, own in methods.items():
         trials, runs, left, problems = _counts(own)
         epoch = statistics.median(seconds[name]) if name in seconds else typical
-        time = left * own[0].config.epochs * (epoch or 0)
+        time = seconds_of(left, own[0].config.epochs, epoch or 0)
         total += time
         unknown_time |= bool(left) and epoch is None
         about = f"about {duration(time)}" if epoch is not None else "time unknown"
@@ -63,15 +69,20 @@ def _counts(own: Sequence[Replicate]) -> tuple[str, str, int, list[str]]:
     return trials, runs, searches - done["trials"] + total_runs - done["runs"], problems
 
 
+def alike(record: Record, config: SuiteConfig) -> bool:
+    """Whether the record is of the data set and net of `config`, so that its epochs take as long."""
+    like = {name: value for name, value in identity(run_config(config)).items() if name in LIKE}
+    return first_difference(record.config, like) is None
+
+
 def epoch_seconds(own: Sequence[Replicate]) -> list[float]:
     """Seconds an epoch in the records of this method on this data set and net, trials' records among them."""
     config = own[0].config
     folders = [Path(config.results_dir), *(r.sweep.folder / "records" for r in own if r.sweep)]
-    like = {name: identity(run_config(config))[name] for name in LIKE}
     found = []
     for path in chain.from_iterable(record_files(folder, own[0].name) for folder in folders):
         with suppress(UserError):  # an estimate does without a record that cannot be read
             record = load(path)
-            if all(record.config.get(name) == value for name, value in like.items()):
+            if alike(record, config):
                 found.append(record.cost["elapsed_seconds"] / record.config["epochs"])
     return found

@@ -21,7 +21,7 @@ from filelock import FileLock
 
 from configs.registry import METHODS
 from configs.replicates import CONTROL, replicate_of
-from configs.schema import changed, identity
+from configs.schema import changed
 from configs.settings import UserError, unknown
 from results.files import write_whole
 from results.record import deployed_error, load, record_files
@@ -31,7 +31,7 @@ from training.run import Run
 from training.summary import duration
 from training.train import train
 
-from .plan import LIKE, epoch_seconds
+from .plan import START_SECONDS, alike, epoch_seconds, seconds_of
 from .power import detectable
 from .replicate import Replicate
 from .settings import SuiteConfig, run_config
@@ -42,7 +42,6 @@ WANTED_EPOCHS, MOST_EPOCHS, LEAST_EPOCHS = 20, 100, 3
 DESIGNS = ((6, 8, 2), (5, 8, 1), (4, 6, 1), (3, 6, 1), (3, 4, 1))  # replicates, trials, runs: the best first
 TIMED_STEPS, UNTIMED_STEPS = 100, 5  # the first steps compile and allocate
 BESIDE_STEPS = 1.15  # validation, diagnostics and checkpoints, in proportion to the training steps
-START_SECONDS = 2.0  # of each trial and run, beside its epochs
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class Design:
     def seconds(self, epochs: Mapping[str, float], searched: Sequence[str]) -> float:
         """Of the whole suite in one process. epochs: seconds an epoch of each method; searched: those with a space."""
         count = {name: self.replicates * (self.runs + self.trials * (name in searched)) for name in epochs}
-        return sum(count[name] * (self.epochs * epochs[name] + START_SECONDS) for name in epochs)
+        return sum(seconds_of(count[name], self.epochs, epochs[name]) for name in epochs)
 
 
 def choose_design(
@@ -208,13 +207,12 @@ def _seconds_an_epoch(first: Replicate) -> tuple[float, str]:
 def _spread(config: SuiteConfig) -> tuple[float, str]:
     """Standard deviation of a method's test error over replicates, in points: the median over the methods and budgets
     that have three replicates or more on this data and net; else SPREAD."""
-    like = {name: identity(run_config(config))[name] for name in LIKE}
     values: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for path in record_files(Path(config.results_dir)):
         with suppress(UserError):
             record = load(path)
             replicate = replicate_of(record.config)
-            if replicate and record.test and all(record.config.get(name) == value for name, value in like.items()):
+            if replicate and record.test and alike(record, config):
                 budget = f"{record.config['method']['name']} {record.config['epochs']} {record.config['loss']}"
                 values[budget][replicate].append(deployed_error(record))
     found = [

@@ -1,7 +1,6 @@
 """One replicate of a method in a suite: a search on a split of its own, and the runs of what the search chose."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from configs.registry import METHODS
 from configs.replicates import run_seeds, trial_seed
@@ -12,7 +11,7 @@ from training.summary import run_summary
 from training.train import train
 
 from .code import OtherCodeError, check_code
-from .settings import SuiteConfig, run_config
+from .settings import SuiteConfig, results_folder, run_config
 from .space import Space, load_space
 from .study import Sweep, tuned_path
 from .trial_table import write_trial_table
@@ -45,7 +44,7 @@ class Replicate:
         self.config = replace(config, method=method, split_seed=number, search_seed=number, seed=seed)
         parts = (name, f"r{number}.yaml")
         self.path = tuned_path(replace(config, label=config.configurations or config.label), *parts)
-        self.table_path = Path(config.trials_dir, str(config.label), name, f"r{number}.csv")
+        self.table_path = results_folder(config) / "trials" / str(config.label) / name / f"r{number}.csv"
         self.sweep = Sweep(self.config, space, path=self.path) if space and not config.configurations else None
         self.failures: dict[str, str] = {}  # of this process; they are tried again by the next one
 
@@ -74,7 +73,7 @@ class Replicate:
         count = self.sweep.run()
         if self.sweep.ended() == self.sweep.total:
             write_trial_table(self.sweep.trials(), self.table_path)
-        print(self.sweep.write_best(), flush=True)
+        print(self.sweep.write_best(or_first=True), flush=True)
         return count
 
     def runs(self) -> list[Run]:

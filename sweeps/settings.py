@@ -44,22 +44,14 @@ class SuiteConfig(SweepConfig):
     sampler: str = setting("qmc", "how the next trial is chosen", choices=SAMPLERS)
     pruner: str = setting("none", "which trials end early, by their validation error per epoch", choices=PRUNERS)
     configurations: str | None = setting(None, "suite whose replicates' configurations are run; null: own searches")
-    trials_dir: str = setting("results/trials", "where a table of each search goes")
     methods: list[str] = field(default_factory=list, metadata={"help": "which methods; []: all"})
     hours: float | None = setting(None, "in place of a suite: plan for so many hours of one process", above=0)
     plan: bool = setting(False, "only show what is left, and how long it will take")
 
 
-@dataclass
-class PerturbConfig(SuiteConfig):
-    """Runs around what the searches of a suite chose, one setting moved at a time."""
-
-    perturbed_dir: str = setting("results/perturbed", "where a table of each replicate's runs goes")
-
-
 def register_schemas() -> None:
-    """Tells Hydra of what the files of configs/ for sweeps, suites and perturbations have beyond a run's settings."""
-    schemas = {"sweep_schema": SweepConfig, "suite_schema": SuiteConfig, "perturb_schema": PerturbConfig}
+    """Tells Hydra of what the files of configs/ for sweeps and suites have beyond a run's settings."""
+    schemas = {"sweep_schema": SweepConfig, "suite_schema": SuiteConfig}
     for name, schema in schemas.items():
         ConfigStore.instance().store(name=name, node=schema)
 
@@ -77,6 +69,11 @@ def resolve_sweep(config: DictConfig) -> SweepConfig:
     if settings.label and (settings.label == ".." or Path(settings.label).name != settings.label):
         raise UserError(f"label={settings.label} is not valid: the name of a folder, without / and ..")
     return settings
+
+
+def results_folder(config: RunConfig) -> Path:
+    """What has the records, and beside them the tables of searches and perturbations."""
+    return Path(config.results_dir).parent
 
 
 def run_config(config: SweepConfig, **changes: Any) -> RunConfig:

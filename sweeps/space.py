@@ -45,9 +45,8 @@ class Space:
             if isinstance(chosen, CategoricalDistribution):
                 continue
             assert isinstance(chosen, FloatDistribution | IntDistribution)
-            if at_edge(values[name], chosen.low, chosen.high, chosen.log):
-                found.append(f"{name}={values[name]:g} of [{chosen.low:g}, {chosen.high:g}]")
-        return found
+            found.append(at_edge(name, values[name], chosen.low, chosen.high, chosen.log))
+        return [text for text in found if text]
 
     def grid(self, trials: int) -> list[dict[str, Any]]:
         """The finest grid of at most `trials` points: all choices × equally many values of every range, ends included.

@@ -203,19 +203,21 @@ class Sweep:
         complete = [trial for trial in self.trials() if trial.state == TrialState.COMPLETE]
         return complete[lowest([trial.values[0] for trial in complete])] if complete else None
 
-    def write_best(self) -> str:
-        """Writes the best configuration once all trials have ended, and says what came of them.
-
-        UserError where no trial was completed."""
+    def write_best(self, or_first: bool = False) -> str:
+        """Writes the best configuration once all trials have ended, and says what came of them. Where none was
+        completed: that of the first trial if `or_first`, else UserError."""
         states, best = self.states(), self.best()
         counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
         heading = f"{self.config.method.name} on {self.config.dataset.name}: {states.total()} trials ({counts})"
         if states["running"]:
             return f"{heading}; the process that ends the last of them writes the best"
-        if not best:
+        if best:
+            found = f"validation error {best.value:.2f} % in trial {best.number}"
+        elif or_first:
+            best, found = self.trials()[0], "the first trial's settings, as none was completed"
+        else:
             errors = [error for trial in trials_of(self.study) if (error := trial.user_attrs.get("error"))]
             raise UserError(f"{heading}, none to choose from" + (f"; the last error: {errors[-1]}" if errors else ""))
-        found = f"validation error {best.value:.2f} % in trial {best.number}"
         search = f"sampler {self.config.sampler}, pruner {self.config.pruner}, search seed {self.config.search_seed}"
         write_tuned(self.path, self.trial_run(best).config, self.name, states.total(), [heading, f"{found}; {search}"])
         edges = self.space.near_edges(best.user_attrs["values"]) if self.config.sampler != "grid" else []

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from filelock import FileLock
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
@@ -37,9 +38,10 @@ from training.command_line import job
 
 from .commands import run_command, suite_help, suites
 from .devices import own_gpu
-from .settings import SuiteConfig, given, resolve_sweep, run_config
+from .settings import SuiteConfig, given, resolve_sweep, results_folder, run_config
 
 DESIGN = ("replicates", "trials", "runs", "configurations")
+RESULTS = ROOT / "results"
 SEARCH = ("trials", "sampler", "pruner", "configurations")
 
 
@@ -70,10 +72,11 @@ def app(config: DictConfig) -> None:
             print(text, flush=True)
         elif not suite:
             raise UserError(f"say which suite: suite={' | '.join(suites())}; or hours=… for a question of your own")
-        if suite and not (settings.label or settings.tuned_dir):
-            _require_as_published(suite, settings)
+        published = suite and not (settings.label or _elsewhere(settings))
         settings.label = settings.label or suite
         replicates = make_replicates(settings, given())
+        if published:
+            _require_as_published(suite, settings)
         title = f"suite {settings.label}: {settings.epochs} epochs, {_design(settings)}"
         workers = worker_folder(settings)
         if settings.plan:
@@ -82,7 +85,9 @@ def app(config: DictConfig) -> None:
         if settings.label not in suites():
             names = list(dict.fromkeys(replicate.name for replicate in replicates))
             design = {name: getattr(settings, name) for name in DESIGN} | {"methods": names}
-            write_design(tuned_path(settings, "suite.yaml"), run_config(settings), design)
+            workers.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(workers.with_name(f"{settings.label}.design")):  # jobs of a launcher start together
+                write_design(tuned_path(settings, "suite.yaml"), run_config(settings), design)
         with at_work(workers), keep_data():
             print(table(replicates, title, count_at_work(workers)), flush=True)
             while sum(
@@ -97,13 +102,18 @@ def app(config: DictConfig) -> None:
 def _require_as_published(suite: str, settings: SuiteConfig) -> None:
     """UserError where the command says what the suite's trials and runs are: they would replace those of the tables
     under its own name."""
-    held = {*SEARCH, *_names(identity(run_config(settings)))}
+    held = {*SEARCH, "experiment", "tuned", *_names(identity(run_config(settings)))}
     for name in given():
         if name in held:
             raise UserError(
                 f"{name} is set by suite={suite}, whose configurations and tables are under its name: "
                 f"give label=NAME for a suite of your own, or label={suite} to replace them"
             )
+
+
+def _elsewhere(settings: SuiteConfig) -> bool:
+    """Whether neither tuned files nor tables are those of the project."""
+    return bool(settings.tuned_dir) and results_folder(settings).resolve() != RESULTS
 
 
 def _names(tree: dict[str, Any], prefix: str = "") -> Iterator[str]:
@@ -121,8 +131,8 @@ def _design(settings: SuiteConfig) -> str:
 
 def _analysis_command(settings: SuiteConfig) -> str:
     """With the folders of this suite, where they are not the usual ones."""
-    words, results = ["python", "-m", "analysis", f"suite={settings.label}"], Path(settings.results_dir).parent
-    words += ["--results", str(results)] if results.resolve() != ROOT / "results" else []
+    words, results = ["python", "-m", "analysis", f"suite={settings.label}"], results_folder(settings)
+    words += ["--results", str(results)] if results.resolve() != RESULTS else []
     words += ["--tuned", settings.tuned_dir] if settings.tuned_dir else []
     return shlex.join(words)
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
-PACKAGES = ("torch", "torchvision", "pytorch-lightning", "numpy")
-ROOT = Path(__file__).resolve().parent.parent
+from configs.registry import ROOT
 
+PACKAGES = ("torch", "torchvision", "pytorch-lightning", "numpy")
 MADE = ("results/runs", "results/trials", "results/packed", "results/perturbed", "configs/tuned")  # by runs: no code
 
 

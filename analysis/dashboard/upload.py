@@ -64,7 +64,7 @@ def select_records(
 
 
 def _has(config: dict[str, Any], settings: dict[str, list[Any]]) -> bool:
-    return all(key in config and config[key] in values for key, values in settings.items())
+    return all(config.get(key) in values for key, values in settings.items())
 
 
 def wandb_settings(record: Record) -> dict[str, Any]:

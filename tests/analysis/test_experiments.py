@@ -50,7 +50,7 @@ def configs(tmp_path):
 
 def test_settings_are_those_of_the_file_and_of_what_it_builds_on(configs):
     assert experiment_names(configs) == ["base", "derived"]
-    base = {"dataset.name": ["mnist"], "net.name": ["mlp"], "epochs": [5], "net.width": [64]}
+    base = {"limit_train": [0], "dataset.name": ["mnist"], "net.name": ["mlp"], "epochs": [5], "net.width": [64]}
     assert experiment_settings("base", configs) == base
     settings = experiment_settings("derived", configs)
     assert settings == base | {

@@ -42,13 +42,16 @@ def folder(tmp_path):
     for method, replicates in {"bop": BOP, "ste": STE, "pbop": LOST}.items():
         for r, lines in replicates.items():
             write(folders.results / f"perturbed/quick/{method}/r{r}.csv", "\n".join([HEAD, *lines]) + "\n")
+            chosen = ",".join(lines[0].split(",")[3:])
+            search = ["0,failed,,9,9,,", f"1,complete,3.0,{chosen}", "2,complete,3.0,8,8,,", "3,complete,3.5,7,7,,"]
+            write(folders.results / f"trials/quick/{method}/r{r}.csv", "\n".join([HEAD, *search]) + "\n")
     return folders
 
 
 @pytest.fixture
 def table(folder):
     (suite,) = load_suites(folder.configs)
-    return load_perturbed(folder.results / "perturbed", suite)
+    return load_perturbed(folder.results, suite)
 
 
 def test_an_increase_is_to_the_chosen_configuration_of_the_same_replicate(table):
@@ -72,10 +75,13 @@ def test_the_table_tells_failed_runs_from_values_that_there_are_not(folder):
         ["pbop", "lr", "0.1", "", ""],
     ]
     assert list(table)[-2:] == ["÷ 3", "× 3"]
-    trials = {name: [[4.0], [5.0]] for name in ("bop", "real")}
-    make_runs(folder, "quick", {"real": [[4.0], [5.0]]}, trials=trials, lr=0.1)
+    errors = {"real": [[4.0], [5.0]]}
+    make_runs(folder, "quick", errors, trials=errors, lr=0.1)
     assert "suite_quick_perturbed" not in tables(gather(folder.results, folder.configs))  # not before `real` has some
-    write(folder.results / "perturbed/quick/real/r1.csv", f"{HEAD}\n0,complete,4.0,0.1,1,,\n1,complete,4.5,0.3,1,,\n")
+    write(
+        folder.results / "perturbed/quick/real/r1.csv",
+        "trial,state,validation_error,lr\n0,complete,4.0,0.1\n1,complete,4.5,0.3\n",
+    )
     assert "suite_quick_perturbed" in tables(gather(folder.results, folder.configs))
     for path in (folder.results / "perturbed").rglob("*.csv"):
         path.unlink()
@@ -86,7 +92,7 @@ def test_a_replicate_without_an_error_of_its_own_does_not_count(folder):
     path = folder.results / "perturbed/quick/bop/r1.csv"
     path.write_text(path.read_text().replace("0,complete,4.0,0.1,", "0,failed,,0.1,", 1))
     (suite,) = load_suites(folder.configs)
-    rows = perturbed_table(load_perturbed(folder.results / "perturbed", suite)).set_index(["method", "setting"])
+    rows = perturbed_table(load_perturbed(folder.results, suite)).set_index(["method", "setting"])
     assert rows.loc[("bop", "lr")].tolist() == ["0.1, 0.2", "+0.50 (n = 1)", "+2.50 (n = 1)"]
 
 
@@ -117,8 +123,9 @@ def test_a_table_that_is_none_is_named(folder, text):
         gather(folder.results, folder.configs)
 
 
-def test_a_table_of_another_search_is_named(folder):
+@pytest.mark.parametrize(("old", "new"), [(",0.2,", ",0.25,"), (",constant", ",linear"), ("schedule", "order")])
+def test_a_table_of_another_search_is_named(old, new, folder):
     path = folder.results / "perturbed/quick/bop/r2.csv"
-    path.write_text(path.read_text().replace(",0.2,", ",0.25,"))
+    path.write_text(path.read_text().replace(old, new))
     with pytest.raises(UserError, match=r"bop/r2\.csv is of another search: python -m sweeps\.perturb suite=quick"):
         gather(folder.results, folder.configs)

@@ -66,12 +66,21 @@ def test_a_method_all_of_whose_runs_failed_is_told(folders):
     lines = answer(folders, bop=[[None, None]] * 3)
     assert "  bop      all runs failed" in "\n".join(lines)
     assert "Worse than ste: no method." in lines
-    assert not any("too few" in line for line in lines)
+    assert not any("Not tested" in line for line in lines)
 
 
 def test_one_replicate_is_not_tested(folders):
     lines = answer(folders, bop=[[9.0, 9.2], [None, None], [None, None]])
-    assert "With too few replicates to test: bop." in lines
+    assert lines[-1] == "Not tested, for want of replicates that ended or varied: bop."
+
+
+def test_a_control_all_of_whose_runs_failed_is_not_recommended(folders):
+    lines = answer(folders, ste=[[None, None]] * 3)
+    assert lines[9:] == [
+        "Better than ste: no method.",
+        "Worse than ste: no method.",
+        "Not tested, for want of replicates that ended or varied: bnnplus, pbop, bop.",
+    ]
 
 
 def test_a_suite_that_is_not_complete_tells_no_error(folders):

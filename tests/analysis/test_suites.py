@@ -13,10 +13,11 @@ from analysis.rebuild import tables
 from analysis.suites import load_suites, runs_of
 from analysis.verdict_tables import state
 from configs.registry import METHODS
+from configs.replicates import run_seeds
 from configs.schema import CONFIGS
 from configs.settings import UserError
 from results.record import load
-from tests.analysis.made_up_suites import make_folders, make_runs, make_suite, write
+from tests.analysis.made_up_suites import RUN, make_folders, make_record, make_runs, make_suite, write
 
 STE = [[3.0, 3.2], [2.0, 2.4], [2.6, 2.6]]
 BOP = [[4.0, 4.2], [3.0, 3.4], [3.6, 3.6]]
@@ -121,6 +122,8 @@ def test_a_suite_that_takes_the_configurations_of_another(folders):
     make_runs(folders, "large", {"ste": [[1.0, 9.0], [2.0], [3.0]], "bop": [[2.0], [2.0], [None]]}, **names)
     make_runs(folders, "large", {"ste": [[8.0], [8.0], [8.0]]}, lr=0.5, **names)  # of another search
     make_runs(folders, "large", {"ste": [[7.0], [7.0], [7.0]]}, net={"width": 256}, epochs=7)
+    last = RUN | {"epochs": 7, "split_seed": 1, "select": "last", "method": {"lr": 0.25}, "net": {"width": 128}}
+    make_record(folders, {"method": "ste", "dataset": "mnist", "net": "mlp"}, last, run_seeds(1, 1)[0], 6.0)
     for path in (folders.tuned / "large").rglob("*.yaml"):
         path.unlink()  # it has no tuned files
     found = found_in(folders, "large")
@@ -232,3 +235,18 @@ def test_the_packed_nets_of_the_committed_suites_predict_as_the_trained_ones(com
     for found in committed_material.complete:
         packed = found.table[found.table["method.name"] != "real"]
         assert packed[["packed.validation.differ", "packed.test.differ"]].eq(0).all(axis=None), found.suite.label
+
+
+def test_a_cell_has_the_replicates_of_one_suite(folders):
+    make_runs(folders, "quick", {"ste": STE, "bop": BOP})
+    make_suite(folders, "again", replicates=3)
+    more = [[error + 1 for error in replicate] for replicate in STE]
+    make_runs(folders, "again", {"ste": more, "pbop": BOP}, lr=0.75)
+    (folders.configs / "suite/again.yaml").rename(folders.tuned / "again/suite.yaml")  # a user's own
+    cells = gather(folders.results, folders.configs).cells.set_index("family")
+    assert cells["mean"].round(4).to_dict() == {
+        "bop": round(10.9 / 3, 4),
+        "pbop": round(10.9 / 3, 4),
+        "ste": round(7.9 / 3, 4),
+    }
+    assert cells["n"].to_dict() == {"bop": 3, "pbop": 3, "ste": 3}

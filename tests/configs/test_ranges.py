@@ -18,4 +18,4 @@ def test_place(value, low, high, log, expected):
     [(1.5, False, True), (50, False, False), (96, False, True), (1.5, True, False), (1.2, True, True)],
 )
 def test_an_edge_is_a_twentieth_of_the_range_on_its_scale(value, log, expected):
-    assert at_edge(value, 1, 100, log) == expected
+    assert at_edge("lr", value, 1, 100, log) == (f"lr={value} of [1, 100]" if expected else "")

@@ -38,7 +38,7 @@ def settings(small, tmp_path) -> list[str]:
 
 
 def folders(root: Path) -> list[str]:
-    names = {"output_dir": "outputs", "tuned_dir": "tuned", "results_dir": "runs", "trials_dir": "trials"}
+    names = {"output_dir": "outputs", "tuned_dir": "tuned", "results_dir": "runs"}
     return [f"{name}={root / folder}" for name, folder in names.items()]
 
 

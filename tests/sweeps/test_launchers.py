@@ -28,7 +28,7 @@ def launch(tmp_path):
 
 def test_a_suite_through_submitit(launch, tmp_path):
     suite = ["suite=digits", "methods=[real],[ste]", "replicates=1", "trials=2", "net.width=8", "net.depth=1"]
-    own = [f"tuned_dir={tmp_path}/tuned", f"trials_dir={tmp_path}/trials"]
+    own = [f"tuned_dir={tmp_path}/tuned"]
     done = launch("-m", "sweeps.suite", "-m", *suite, *own, "hydra/launcher=submitit_local")
     assert done.returncode == 0, done.stderr
     records = [(r.config["method"]["name"], r.config["seed"]) for r in records_in(tmp_path / "runs").values()]

@@ -18,7 +18,7 @@ from tests.sweeps.tools import records_in
 @pytest.fixture
 def words(small, tmp_path) -> list[str]:
     own = ["epochs=1", "net.width=8", "net.depth=1", "replicates=2", "trials=2", "runs=1", "methods=[bop]"]
-    own += [f"results_dir={tmp_path}/runs", f"trials_dir={tmp_path}/trials"]
+    own += [f"results_dir={tmp_path}/runs"]
     return ["suite=digits", *(word for word in small if word not in ("dataset=digits", "net=tiny", "epochs=2")), *own]
 
 
@@ -48,18 +48,18 @@ def test_whole_numbers_stay_whole_and_choices_stay():
 
 
 def test_the_runs_are_those_of_the_table(words, call, tmp_path):
-    early = call(perturb, *words, f"perturbed_dir={tmp_path}/perturbed")
+    early = call(perturb, *words)
     assert early.status == 2
     assert "nothing of suite digits is tuned: python -m sweeps.suite suite=digits first" in early.err
     assert call(suite, *words).status == 0
     tested = set(records_in(tmp_path / "runs"))
 
-    plan = call(perturb, *words, f"perturbed_dir={tmp_path}/perturbed", "replicates=3", "plan=true")
+    plan = call(perturb, *words, "replicates=3", "plan=true")
     assert (plan.status, plan.err) == (0, "")
     assert re.search(r"bop r1 +0 of \d runs\n +bop r2 +0 of \d runs\n +not tuned yet +bop r3\n", plan.out)
     assert not (tmp_path / "perturbed").exists()
 
-    outcome = call(perturb, *words, f"perturbed_dir={tmp_path}/perturbed")
+    outcome = call(perturb, *words)
     assert outcome.status == 0, outcome.err
     assert set(records_in(tmp_path / "runs")) == tested
     for r in (1, 2):
@@ -86,7 +86,7 @@ def test_the_runs_are_those_of_the_table(words, call, tmp_path):
 
     before = {path: path.read_text() for path in tmp_path.rglob("perturbed/**/*.csv")}
     shutil.rmtree(tmp_path / "outputs")  # the tables are enough
-    again = call(perturb, *words, f"perturbed_dir={tmp_path}/perturbed")
+    again = call(perturb, *words)
     assert again.status == 0
     assert not (tmp_path / "outputs/sweeps").exists()
     assert {path: path.read_text() for path in before} == before

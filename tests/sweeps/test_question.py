@@ -67,7 +67,7 @@ def test_an_epoch_by_some_of_its_steps():
 
 
 def test_a_question_is_planned_once_and_answered(call, small, tmp_path):
-    own = [f"results_dir={tmp_path}/runs", f"trials_dir={tmp_path}/trials", "methods=[bop]", "replicates=2", "runs=1"]
+    own = [f"results_dir={tmp_path}/runs", "methods=[bop]", "replicates=2", "runs=1"]
     words = [*(word for word in small if word != "epochs=2"), *own, "trials=2", "epochs=1", "hours=0.5"]
     outcome = call(suite, *words)
     assert outcome.status == 0, outcome.err
@@ -94,7 +94,7 @@ def test_a_question_is_planned_once_and_answered(call, small, tmp_path):
 
 
 def test_a_label_is_of_one_question(call, small, tmp_path):
-    own = [f"results_dir={tmp_path}/runs", f"trials_dir={tmp_path}/trials", "runs=1", "trials=2", "label=mine"]
+    own = [f"results_dir={tmp_path}/runs", "runs=1", "trials=2", "label=mine"]
     words = [*(word for word in small if word != "epochs=2"), *own, "methods=[ste]", "plan=true"]
     assert call(suite, *words, "epochs=1", "replicates=2", "hours=0.5").status == 0
     plan = (tmp_path / "outputs/sweeps/questions/mine.json").read_text()
