@@ -41,11 +41,16 @@ class _Steep(Quantizer):
         self.register_buffer("steepness", torch.tensor(float(steepness)), persistent=False)
 
 
+def masked_error_decay_slope(x: Tensor, t: Tensor) -> Tensor:
+    """`error_decay_slope` where `|x| ≤ 1`, and 0 elsewhere: with the hard tanh before the sign."""
+    return error_decay_slope(x, t) * (x.abs() <= 1)
+
+
 class ErrorDecaySign(_Steep):
-    """`a = sign(x)` with `error_decay_slope` as its gradient."""
+    """`a = sign(hardtanh(x))` with `masked_error_decay_slope` as its gradient."""
 
     def quantize(self, x: Tensor) -> Tensor:
-        return SlopeGradient.apply(x, self.steepness, error_decay_slope, compute_dtype(x))
+        return SlopeGradient.apply(x, self.steepness, masked_error_decay_slope, compute_dtype(x))
 
 
 class StandardizedSign(_Steep, CentredSign):
@@ -65,10 +70,11 @@ class IRNet(AnnealedMethod):
     """standardized weights, and a pseudo-gradient that sharpens from the identity to the sign
 
     Forward `w = sign(W − mean_c)`, `a = sign(x)`. Backward, for weights (on Ŵ) and activations, `k·t·(1 − tanh²(t·))`
-    with `t = T_min·(T_max/T_min)^(e/E)`, `k = max(1/t, 1)`. Defaults: those of its VGG script, He's draw for the start.
-    Source: Qin et al. 2020, arXiv 1909.10788, and code (htqin/IR-Net). Differs from it: weights are ±1 and not ±2^s,
-    s = round(log₂ mean_c|Ŵ|), since batch norm undoes a scale; t moves at every step by default
-    (`schedule_every=epoch` in the presets)."""
+    with `t = T_min·(T_max/T_min)^(e/E)`, `k = max(1/t, 1)`; for activations where `|x| ≤ 1`, as its nets have a hard
+    tanh before every sign, which most of ours do not. Defaults: T_min and T_max of its VGG script, the rate of
+    ResNet-20's, He's draw for the start. Source: Qin et al. 2020, arXiv 1909.10788, and code (htqin/IR-Net). Differs
+    from it: weights are ±1 and not ±2^s, s = round(log₂ mean_c|Ŵ|), since batch norm undoes a scale; t moves at every
+    step by default (`schedule_every=epoch` in the presets)."""
 
     Config = Config
     annealed: ClassVar[tuple[str, ...]] = ("steepness",)

@@ -26,15 +26,26 @@ def test_activations(t):
     a.backward(upstream)
     assert a.tolist() == [1.0 if v >= 0 else -1.0 for v in X]
     held = quantizer.steepness.item()
-    expected = [g * restated_slope(v, held) for v, g in zip(X, upstream.tolist(), strict=True)]
+    expected = [g * restated_slope(v, held) * (abs(v) <= 1) for v, g in zip(X, upstream.tolist(), strict=True)]
     np.testing.assert_allclose(x.grad.numpy(), expected, rtol=1e-9, atol=1e-14)
+
+
+def test_a_hard_tanh_before_it_changes_nothing():
+    x = torch.tensor([v for v in X if abs(v) != 1], dtype=torch.float64)  # where torch's hard tanh has a derivative
+    gradients = []
+    for before in (torch.nn.Identity(), torch.nn.Hardtanh()):
+        own = x.clone().requires_grad_()
+        ErrorDecaySign(0.1).double()(before(own)).sum().backward()
+        gradients.append(own.grad)
+    assert torch.equal(*gradients)
+    assert gradients[0].count_nonzero() == 5
 
 
 def test_the_height_is_one_while_t_is_below_one_and_then_t():
     for t in (1e-3, 0.01, 0.5, 1.0):
         assert error_decay_slope(torch.zeros(1, dtype=torch.float64), torch.tensor(t, dtype=torch.float64)).item() == 1
     assert error_decay_slope(torch.zeros(1, dtype=torch.float64), torch.tensor(7.0, dtype=torch.float64)).item() == 7
-    # nearly the identity over ±1 at the start: no mask of its own
+    # nearly the identity at the start, beyond ±1 too: the mask is the hard tanh's
     at = error_decay_slope(torch.tensor([1.0, 5.0], dtype=torch.float64), torch.tensor(1e-3, dtype=torch.float64))
     assert at.min() > 0.9999
 
