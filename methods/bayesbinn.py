@@ -68,18 +68,14 @@ class BayesBiNNMethod(SampledMethod):
         yield BayesBiNN(
             binary, c.alpha, c.momentum, examples, c.prior_weight, compiled=self.compiled, check_finite=False
         )
-        yield torch.optim.Adam(rest, lr=c.lr, fused=True)
+        yield torch.optim.Adam([{"params": rest}], lr=c.lr, fused=True)
 
     def schedules(self) -> dict[str, Schedule]:
         return {"lr": self.schedule("lr"), "alpha": self.schedule("alpha")}
 
-    def on_validation_start(self) -> None:
+    def reestimate(self) -> None:
         if self.config.recalibrate:
-            super().on_validation_start()
-
-    def on_train_end(self) -> None:
-        if self.config.recalibrate:
-            super().on_train_end()
+            super().reestimate()
 
     def _training_examples(self) -> int:
         loader: Any = self.trainer.train_dataloader

@@ -172,17 +172,18 @@ class Bernoulli(RecalibratedMethod):
 
     @contextmanager
     def as_trained(self, weights: bool = True) -> Iterator[None]:
-        """Within the context, evaluation uses the activations of the present moment of training, and with `weights` the
-        weights' means. Batch-norm statistics that are set within it are restored at its end."""
-        quantizers: list[Any] = [*self.activations, *(layer.quantizer for layer in self.layers if weights)]
+        """Within the context, evaluation uses the layers' probabilities and the activations of the present moment of
+        training, and with `weights` the weights' means. Batch-norm statistics that are set within it are restored at
+        its end."""
+        parts: list[Any] = [*self.layers, *self.activations, *(layer.quantizer for layer in self.layers if weights)]
         with kept_statistics(self.net):
             try:
-                for quantizer in quantizers:
-                    quantizer.soft = True
+                for part in parts:
+                    part.soft = True
                 yield
             finally:
-                for quantizer in quantizers:
-                    quantizer.soft = False
+                for part in parts:
+                    part.soft = False
 
 
 @torch.no_grad()

@@ -27,9 +27,9 @@ class BinaryConnect(LatentMethod):
     """binary weights, ReLU activations; deterministic or stochastic
 
     The weight rule of `ste` with real activations. With `weights=stochastic` the net evaluates with the real latent
-    weights, as the paper does: such a row has no binary weights, and its binarization gap tells what their sign
-    costs. `weight_gradient=xnor` is XNOR-Net's Binary-Weight-Network (Rastegari 2016, arXiv 1603.05279).
-    Source: Courbariaux, Bengio & David 2015, arXiv 1511.00363."""
+    weights, as the paper does: such a row has no binary weights, and its binarization gap tells what signs in place
+    of weights and activations cost. `weight_gradient=xnor` is XNOR-Net's Binary-Weight-Network (Rastegari 2016, arXiv
+    1603.05279). Source: Courbariaux, Bengio & David 2015, arXiv 1511.00363."""
 
     Config = Config
 

@@ -59,8 +59,9 @@ class BitFlipMethod(Method):
     def optimizers_of(self, binary: list[Tensor], rest: list[Tensor]) -> Any:
         self.flipper = self.make_flipper(binary)
         yield self.flipper
-        groups: list[Any] = parts_without_decay({"params": rest}) if self.config.weight_decay else rest
-        c = self.config
+        c, groups = self.config, [{"params": rest}]
+        if c.weight_decay and rest:
+            groups = parts_without_decay({"params": rest})
         yield torch.optim.Adam(groups, lr=c.lr, eps=c.adam_eps, weight_decay=c.weight_decay, fused=True)
 
     def schedules(self) -> dict[str, Schedule]:

@@ -64,8 +64,8 @@ class LatentMethod(Method):
     its paper. `init=torch7`: dense weights U(−1,1), a convolution's U(±1/√fan_in), and where the last batch norm is an
     ordinary one, its γ from U(0,1). Source: Courbariaux & Hubara 2016, arXiv 1602.02830, and code.
 
-    With `warmup` = w > 0 the rate is `lr·(f + (1 − f)·e/w)` in epochs e < w, f = `warmup_from`, and then goes by its
-    schedule over the other epochs; milestones count from the run's start."""
+    With `warmup` > 0 the rate is `lr·(f + (1 − f)·e/w)` in epochs e < w = min(`warmup`, E), f = `warmup_from`, and then
+    goes by its schedule over the other epochs; milestones count from the run's start."""
 
     def initialize(self) -> None:
         self._check()

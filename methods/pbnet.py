@@ -45,10 +45,11 @@ class PBNet(SampledMethod):
     (the paper's choice for cross-entropy). Hidden layers pass on the probabilities of their signs, or with `sampling`
     signs drawn from them; the layers are those of `binary/gaussian.py`.
 
-    The first `pretrain` of the run's epochs train the real-valued twin, with tanh; θ starts from its weights, batch
-    norm from its γ and β, Adam from nothing. Evaluation never depends on the phase: weights are the mode sign(θ),
-    activations signs, and batch norm has statistics of this binary net (`RecalibratedMethod`). `draws_error` is of the
-    softmax averaged over `draws` nets drawn from θ, each with statistics of its own.
+    The first `pretrain` of the run's epochs train the real-valued twin, with tanh and its weights clipped to ±1, too; θ
+    starts from its weights, batch norm from its γ and β, Adam from nothing. Evaluation never depends on the phase:
+    weights are the mode sign(θ), activations signs, and batch norm has statistics of this binary net
+    (`RecalibratedMethod`). `draws_error` is of the softmax averaged over `draws` nets drawn from θ, each with
+    statistics of its own.
 
     Source: Peters & Welling 2018, arXiv 1809.03368. Differs from the paper: its variant with a sign at the last layer
     (per-class binary cross-entropy, .1 to .6 points better there) is not built; max-pooling comes before batch norm,

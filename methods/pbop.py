@@ -55,7 +55,7 @@ class PBopMethod(SampledMethod):
         c = self.config
         # check_finite: as in Bop
         yield PBop(binary, c.gamma, c.sigma, c.scaler, c.p_min, compiled=self.compiled, check_finite=False)
-        yield torch.optim.Adam(rest, lr=c.lr, fused=True)
+        yield torch.optim.Adam([{"params": rest}], lr=c.lr, fused=True)
 
     def schedules(self) -> dict[str, Schedule]:
         return {name: self.schedule(name) for name in ("lr", "gamma", "sigma", "scaler")}

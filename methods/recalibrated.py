@@ -21,8 +21,12 @@ class RecalibratedMethod(Method):
         if self.trainer.state.fn == TrainerFn.FITTING:
             self.reestimate()
 
+    def on_train_epoch_end(self) -> None:
+        if not self.trainer.val_dataloaders and self.current_epoch + 1 == self.epochs:
+            self.reestimate()  # before the last checkpoint: a run that is killed after it does not train again
+
     def on_train_end(self) -> None:
-        self.reestimate()  # where there was no validation
+        self.reestimate()  # where a callback ended training without a validation
 
     def reestimate(self) -> None:
         with self.trainer.precision_plugin.forward_context():

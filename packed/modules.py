@@ -67,8 +67,9 @@ def _average(leaf: Leaf) -> Average:
 
 
 def _affine(module: Any, x: Values) -> Norm:
-    """A batch norm as `x·scale + shift`: shift is its value at 0, and scale that of the floats around its slope with
-    which most values at the PROBES come out to the bit."""
+    """A batch norm as `(x − center)·scale + shift`: center is 0 and shift its value there, or center its running mean
+    and shift its bias; scale is that of the floats around its slope, and of the two the start, with which most values
+    at the PROBES come out to the bit."""
     shape, device = (-1, x.shape[0], *[1] * (len(x.shape) - 1)), module.running_mean.device
     mean = module.running_mean.detach().double()
     span = torch.linspace(-8, 8, PROBES, dtype=torch.float64, device=device)[:, None]
@@ -78,9 +79,15 @@ def _affine(module: Any, x: Values) -> Norm:
     wide = deepcopy(module).double()
     ends = torch.tensor([0.0, 1.0], dtype=torch.float64, device=device)[:, None].expand(-1, x.shape[0])
     low, high = wide(ends.reshape(shape)).flatten(1).cpu().numpy()
-    shift, inputs = values[0].astype(np.float64), probes.cpu().numpy().astype(np.float64)
-    scale, _ = closest_scale(inputs, values, (high - low).astype(np.float32), shift)
-    return norm(np.zeros(x.shape[0]), scale, shift)
+    starts = [(np.zeros(x.shape[0], np.float32), values[0].astype(np.float64))]
+    if module.bias is not None:
+        starts.append((mean.float().cpu().numpy(), module.bias.detach().double().cpu().numpy()))
+    fits = []
+    for center, shift in starts:
+        centered = (probes.cpu().numpy() - center).astype(np.float64)
+        scale, misses = closest_scale(centered, values, (high - low).astype(np.float32), shift)
+        fits.append((misses.sum(), norm(center, scale, shift)))
+    return min(fits, key=lambda fit: fit[0])[1]
 
 
 def _activation(leaf: Leaf) -> Activation:

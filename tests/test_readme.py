@@ -153,7 +153,7 @@ KNOWN = ("…", "NAME", "tanhsign", "mynet", "tuned=mine")  # of the text, no wo
             "uv run run.py": "run",
             "python -m sweeps": "sweep",
             "python -m sweeps.suite": "suite",
-            "python -m sweeps.perturb": "perturb",
+            "python -m sweeps.perturb": "suite",
         }.items()
         for words in commands(start)
         if not any(word in words for word in (*KNOWN, "--help"))

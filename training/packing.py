@@ -26,8 +26,8 @@ def pack(training: Training) -> bytes | None:
     where the net cannot be packed, and the record says why."""
     record, start = training.record, time.perf_counter()
     try:
+        training.method_with_data()  # where the net is evaluated, its own batch norm gives the thresholds
         net = _fold(training)
-        training.method_with_data()
         content = to_bytes(net)
         splits = _splits(training)
         work = net.multiply_adds() * sum(len(batches.labels) for batches in splits.values())

@@ -78,10 +78,11 @@ class _Probabilities(nn.Module):
     `m = mx·mw` and `Var = N − mx²·mw²`; the others hold products μ in chunks of CHUNK numbers. "expectation" is the
     math-expectation layer: the output is m, real.
 
-    In evaluation weights are signs and z is 1 or 0; "nominal" gives Φ(…) there too. Both are monotone in S, so batch
-    norm and sign after them are a threshold on S. Input means outside [−1, 1] count as ±1, except for "nominal". Zeros
-    of a convolution's padding are inputs of mean 0, fair coins."""
+    In evaluation weights are signs and z is 1 or 0, unless `soft`; "nominal" gives Φ(…) there too. Both are monotone in
+    S, so batch norm and sign after them are a threshold on S. Input means outside [−1, 1] count as ±1, except for
+    "nominal". Zeros of a convolution's padding are inputs of mean 0, fair coins."""
 
+    soft = False
     how: str
     tolerance: float
     spread: float
@@ -104,7 +105,7 @@ class _Probabilities(nn.Module):
         N = w[0].numel()
         if self.how == "nominal":
             return nominal_prob(_wide(self.product(x, w)), N, self.spread)
-        if not (self.training or getattr(self.quantizer, "soft", False)):
+        if not (self.training or self.soft):
             return (self.product(x, w) >= 0).to(x.dtype)
         with torch.autocast(x.device.type, enabled=False):  # 8 bits are too few for a variance
             x, w = _within(_wide(x)), _wide(w)

@@ -131,7 +131,7 @@ class StochasticMaxPool2d(nn.MaxPool2d):
         if not isinstance(x, Gaussian):
             return super().forward(x)
         with torch.no_grad():
-            _, index = F.max_pool2d(x.draw(), self.kernel_size, return_indices=True)
+            _, index = F.max_pool2d(x.draw(), self.kernel_size, self.stride, self.padding, return_indices=True)
         return Gaussian(*(t.flatten(2).gather(2, index.flatten(2)).view(index.shape) for t in x))
 
 

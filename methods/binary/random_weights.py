@@ -32,10 +32,6 @@ class RandomWeight(Quantizer):
         generator = own or weight_generator(x.device)
         return stochastic_sign(self.mean(x), self.dtype(x), generator)
 
-    def dtype(self, x: Tensor) -> torch.dtype:
-        """The dtype that the layer computes in."""
-        return compute_dtype(x)
-
 
 class Coin(RandomWeight):
     """x is the probability p of `w = +1`; drawn at every forward pass in training; in evaluation `sign(2p − 1)`.

@@ -1,6 +1,7 @@
 """One optimizer to Lightning, several underneath: the binary group by its rule, the rest by an ordinary optimizer."""
 
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import Any
 
 import torch
@@ -88,7 +89,9 @@ def state_bytes_of(optimizer: Optimizer) -> dict[Tensor, int]:
 
 
 def is_finite(optimizer: Optimizer) -> bool:
-    """Whether no moment of the optimizer is NaN or infinite: one gradient that was stays in its moving average."""
+    """Whether no parameter and no moment of the optimizer is NaN or infinite: one gradient that was stays in its moving
+    average, or without one in the parameter."""
     optimizers = optimizer.optimizers if isinstance(optimizer, Composite) else [optimizer]
     moments = (v for o in optimizers for state in o.state.values() for v in state.values() if isinstance(v, Tensor))
-    return all(bool(v.isfinite().all()) for v in moments)
+    parameters = (p for group in optimizer.param_groups for p in group["params"])
+    return all(bool(v.isfinite().all()) for v in chain(parameters, moments))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from methods import METHODS
@@ -67,6 +68,21 @@ def test_it_learns_a_small_batch_by_heart(name, fit):
     assert error_before > 0.6
     assert (logits.argmax(1) != y).double().mean().item() < 0.2
     assert F.cross_entropy(logits, y).item() < 1  # knowing nothing: 2.3
+
+
+def bare(net, config, parts, input_shape, classes):
+    """Binary layers and signs alone, without batch norm."""
+    first, output = parts.linear("first", math.prod(input_shape), 16), parts.linear("output", 16, classes)
+    nn.Sequential.__init__(net, nn.Flatten(), first, parts.activation(), output)
+
+
+def test_a_net_without_batch_norm_trains(name, fit, monkeypatch):
+    if name == "pbnet":
+        pytest.skip("has its logits from the batch norm of the last layer")
+    monkeypatch.setattr(NETS["tiny"], "__init__", bare)
+    method = make(name)
+    fit(method, *digits_like(), epochs=1)
+    assert evaluate(method, digits_like()[0]).isfinite().all()
 
 
 def test_every_parameter_is_in_exactly_one_group(name, fit):

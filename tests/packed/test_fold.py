@@ -15,7 +15,11 @@ from methods.binary.sign import Activation, ActivationSign, Identity, WeightSign
 from packed import PackError, engine
 from packed.compare import explain
 from packed.fold import fold
+from packed.modules import operation_of
 from packed.operations import Norm, Threshold
+from packed.reference import normalize
+from packed.tree import Leaf
+from packed.values import REAL, Values
 from tests.packed.conftest import SHAPES, scaled
 
 REAL_ACTIVATIONS = ("binaryconnect", "bayesbinn")  # with their defaults
@@ -408,3 +412,17 @@ def test_a_norm_over_channels_is_refused():
     net = nn.Sequential(nn.Flatten(), BinaryLinear(8, 4, WeightSign()), ChannelNorm(4), ActivationSign(), last)
     with pytest.raises(PackError, match=r"layer 2 \(ChannelNorm\) mixes channels"):
         fold(net, (1, 2, 4), "binary")
+
+
+def test_a_shift_based_batch_norm_of_real_values_is_packed_to_the_bit():
+    """It rounds x − mean before the product with a power of two, and its value at 0 alone does not tell that."""
+    torch.manual_seed(0)
+    norm = ShiftBatchNorm1d(64, eps=1e-4, statistic="variance").eval()
+    with torch.no_grad():
+        for tensor in (norm.weight, norm.bias, norm.running_mean):
+            tensor.normal_()
+        norm.running_var.uniform_(0.1, 2)
+    with torch.no_grad():
+        found = operation_of(Leaf("norm", norm), Values(REAL, (64,), 0))
+    x = torch.randn(2000, 64) * 3
+    np.testing.assert_array_equal(normalize(found, x.numpy()), norm(x).detach().numpy())

@@ -67,11 +67,12 @@ def test_what_is_left_is_a_net_of_integers(how, binarize, configure, assemble):
     assert record.model["binary_activations"]
 
 
-@pytest.mark.parametrize("activations", ["hard", "annealed"])
-def test_columns_of_the_curves(activations, configure, assemble):
+@pytest.mark.parametrize(("activations", "how"), [("hard", "nominal"), ("annealed", "nominal"), ("annealed", "clt")])
+def test_columns_of_the_curves(activations, how, configure, assemble):
     """Of the last epoch, by hand: the net as it trains, and the same with signs as weights; each with statistics that
     are averages over 20 training batches."""
-    run = configure(*SETTINGS, f"method.activations={activations}", "batch_size=50", "method.binarize=by_layer")
+    ways = [f"method.activations={activations}", f"method.how={how}"]
+    run = configure(*SETTINGS, *ways, "batch_size=50", "method.binarize=by_layer")
     training = assemble(run)
     training.fit()
     state = {name: value.clone() for name, value in training.method.net.state_dict().items()}
@@ -93,7 +94,8 @@ def test_columns_of_the_curves(activations, configure, assemble):
             gamma, beta = (state[f"{norm}.{key}"].double() for key in ("weight", "bias"))
 
             def output(x, w=w, last=i == 2):
-                return x @ w.T if last else 0.5 + 0.5 * torch.erf((x @ w.T + 1) / math.sqrt(2 * w.shape[1]))
+                variance = w.shape[1] - (x.square() @ w.T.square() if how == "clt" else 0)
+                return x @ w.T if last else 0.5 + 0.5 * torch.erf((x @ w.T + 1) / (2 * variance) ** 0.5)
 
             def activate(a, i=i):
                 if i == 2:

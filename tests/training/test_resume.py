@@ -146,17 +146,17 @@ ONE_A_FAMILY = ("ste", "bop2nd", "pbnet", "bernoulli")
 @pytest.mark.parametrize(
     "method", [pytest.param(name, marks=() if name in ONE_A_FAMILY else pytest.mark.slow) for name in METHODS]
 )
-def test_killed_between_the_last_checkpoint_and_the_record(method, configure, assemble, tmp_path, capsys):
-    run = configure(f"method={method}", "epochs=3")
+@pytest.mark.parametrize("validation", [True, False])
+def test_killed_between_the_last_checkpoint_and_the_record(method, validation, configure, assemble, tmp_path, capsys):
+    settings = [f"method={method}", "epochs=3", *([] if validation else ["dataset.validation=0", "select=last"])]
+    run = configure(*settings)
     training = assemble(run)
     training.fit()  # and no `conclude`
     assert training.run.checkpoint.exists()
     train(run)
     assert "resuming after epoch 3" in capsys.readouterr().out
 
-    whole = configure(
-        f"method={method}", "epochs=3", f"results_dir={tmp_path}/whole", f"output_dir={tmp_path}/whole_outputs"
-    )
+    whole = configure(*settings, f"results_dir={tmp_path}/whole", f"output_dir={tmp_path}/whole_outputs")
     train(whole)
     assert comparable(run.record_path) == comparable(whole.record_path)
 

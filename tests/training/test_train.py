@@ -184,6 +184,15 @@ def test_one_bad_gradient_fails_a_run_whose_loss_stays_finite(configure, assembl
     assert not training.run.checkpoint.exists()
 
 
+def test_a_bad_gradient_without_a_moving_average_fails_a_run_too(configure, assemble):
+    training = assemble(configure("method=ste", "method.optimizer=sgd", "epochs=1"))
+    layer = next(iter(binary_layers(training.method.net).values()))
+    bad = iter([math.nan])  # a NaN weight has a sign, so the loss stays finite
+    layer.weight.register_hook(lambda g: g.flatten().index_fill(0, torch.tensor([0]), next(bad, 0.0)).view_as(g))
+    with pytest.raises(TrainingError, match="a gradient was NaN or infinite in epoch 1"):
+        training.fit()
+
+
 def test_a_failed_record_goes_when_the_run_succeeds(configure):
     run = configure("epochs=1")
     weights = run.weights

@@ -244,6 +244,7 @@ def test_of_a_tensor_batch_norm_and_pooling_are_the_ordinary_ones(training):
         (StochasticBatchNorm2d(3), nn.BatchNorm2d(3), x),
         (StochasticBatchNorm1d(48), nn.BatchNorm1d(48), x.flatten(1)),
         (StochasticMaxPool2d(2), nn.MaxPool2d(2), x),
+        (StochasticMaxPool2d(3, 2, 1), nn.MaxPool2d(3, 2, 1), x),
     ]:
         assert torch.equal(ours.train(training)(z), theirs.train(training)(z))
         assert all(torch.equal(a, b) for a, b in zip(ours.buffers(), theirs.buffers(), strict=True))
@@ -279,12 +280,14 @@ def test_pooling_chooses_each_with_the_probability_of_being_the_largest():
     assert abs(first.double().mean().item() - p) <= 4 * math.sqrt(p * (1 - p) / n)
 
 
-def test_pooling_of_many_channels_keeps_them_apart():
+@pytest.mark.parametrize("window", [(2,), (3, 2), (3, 2, 1), (3, 1, 1)])  # size, stride, padding
+def test_pooling_of_many_channels_keeps_them_apart(window):
     torch.manual_seed(0)
     mean = torch.randn(3, 5, 6, 4)
-    pooled = StochasticMaxPool2d(2)(Gaussian(100 * mean, mean.square()))  # so far apart that the draw decides nothing
-    assert torch.equal(pooled.mean, F.max_pool2d(100 * mean, 2))
-    torch.testing.assert_close(pooled.variance, F.max_pool2d(100 * mean, 2).square() / 1e4)
+    pooled = StochasticMaxPool2d(*window)(Gaussian(1000 * mean, mean.square()))  # so far apart that no draw decides
+    expected = F.max_pool2d(1000 * mean, *window)
+    assert torch.equal(pooled.mean, expected)
+    torch.testing.assert_close(pooled.variance, expected.square() / 1e6)
 
 
 @pytest.mark.parametrize("mean", [-1.2, -1.0, -1e-3, 0.0, 0.4, 1.1])
