@@ -8,7 +8,7 @@ from typing import Any
 from analysis.material import Material
 from analysis.page.method_lines import method_lines
 from analysis.suites import CONTROL, SuiteRuns
-from analysis.tables import interval, number, signed
+from analysis.tables import interval, number, signed, with_limits
 from analysis.verdict import Compared
 from analysis.verdict_tables import state
 from analysis.weak_spots import SPACES, seeds, stability, tuning
@@ -52,9 +52,8 @@ def _compared(material: Material, found: SuiteRuns, method: str) -> Iterator[str
         yield f"    error {_error(row)}, {counted(row.error.n, 'replicate')}{lost}"
         if row.difference:
             gap = row.difference
-            limits = interval(gap.difference, gap.half_width, signed)
-            words = row.verdict or "too few replicates to test"
-            yield f"    difference to {CONTROL} {signed(gap.difference)}{f' ({limits})' if limits else ''}: {words}"
+            text = with_limits(signed(gap.difference), interval(gap.difference, gap.half_width, signed))
+            yield f"    difference to {CONTROL} {text}: {row.verdict or 'too few replicates to test'}"
         return
     values, control = found.values(method), found.values(CONTROL)
     mean = number(float(values.mean())) if len(values) else "none"
@@ -66,8 +65,7 @@ def _compared(material: Material, found: SuiteRuns, method: str) -> Iterator[str
 
 
 def _error(row: Compared) -> str:
-    limits = interval(row.error.mean, row.error.half_width)
-    return number(row.error.mean) + (f" ({limits})" if limits else "")
+    return with_limits(number(row.error.mean), interval(row.error.mean, row.error.half_width))
 
 
 def _outside(material: Material, method: str) -> Iterator[str]:

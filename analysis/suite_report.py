@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from analysis.material import Material
 from analysis.suites import CONTROL
-from analysis.tables import interval, number, signed
+from analysis.tables import interval, number, signed, with_limits
 from analysis.verdict import Compared
 from analysis.verdict_tables import state
 from configs.settings import unknown
@@ -34,13 +34,9 @@ def _error(row: Compared) -> tuple[str, str]:
         return "all runs failed", ""
     gap = row.difference
     return (
-        _with_limits(number(row.error.mean), interval(row.error.mean, row.error.half_width)),
-        _with_limits(signed(gap.difference), interval(gap.difference, gap.half_width, signed)) if gap else "",
+        with_limits(number(row.error.mean), interval(row.error.mean, row.error.half_width)),
+        with_limits(signed(gap.difference), interval(gap.difference, gap.half_width, signed)) if gap else "",
     )
-
-
-def _with_limits(text: str, limits: str) -> str:
-    return f"{text} ({limits})" if limits else text
 
 
 def _answer(rows: Sequence[Compared]) -> Iterator[str]:

@@ -184,3 +184,8 @@ def limits(low: float, high: float, shown: Callable[[float], str] = number) -> s
 
 def interval(mean: float, half_width: float, shown: Callable[[float], str] = number) -> str:
     return limits(mean - half_width, mean + half_width, shown)
+
+
+def with_limits(text: str, limits: str) -> str:
+    """`2.41 (1.99 to 2.83)`; the text alone where there is no interval."""
+    return f"{text} ({limits})" if limits else text
